@@ -1,0 +1,1 @@
+"""Use cases: wire stages, store and models together."""

@@ -1,0 +1,1 @@
+"""Labels, clusters, names and prompts: pure work on domain types."""

@@ -1,0 +1,201 @@
+"""Label messages offline: one small linear model a field, calibrated, each label with the spans that led to it."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from importlib import resources
+from typing import Final, NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from innercouncil.discovery.label_features import (
+    VIEWS,
+    FeatureSpace,
+    LabelInput,
+    MessageFeatures,
+    clip_voice,
+    extract,
+)
+from innercouncil.discovery.markers import find_markers, find_questions, length_category
+from innercouncil.model.conversation import Message
+from innercouncil.model.labels import Evidence, LabelledMessage
+
+FIELDS: Final = ("topic_category", "act", "tone")
+EVIDENCE_PER_FIELD: Final = 3
+
+FloatArray = npt.NDArray[np.float32]
+
+
+class LinearHead(NamedTuple):
+    """One field's classifier: softmax((x @ weights + bias) / temperature) over `labels`."""
+
+    labels: tuple[str, ...]
+    weights: FloatArray
+    """Shape (n_features, n_labels)."""
+    bias: FloatArray
+    temperature: float
+
+    def probabilities(self, rows: sparse.csr_matrix) -> FloatArray:
+        """Calibrated probabilities, shape (n, n_labels)."""
+        logits = (rows @ self.weights + self.bias) / self.temperature
+        logits -= logits.max(axis=1, keepdims=True)
+        p = np.exp(logits)
+        return (p / p.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+class Labelled(NamedTuple):
+    """A batch of labelled messages and, row by row, what discovery works on."""
+
+    messages: list[LabelledMessage]
+    probabilities: dict[str, FloatArray]
+    counts: FloatArray
+    """Shape (n, len(COUNT_NAMES)): the readable counts."""
+
+
+class Labeller:
+    """The trained labeller; `load()` gives the one in the package.
+
+    Trained by scripts/train_labeller.py on hand-made labels (docs/labelling.md).
+    """
+
+    def __init__(self, space: FeatureSpace, heads: Mapping[str, LinearHead], version: str) -> None:
+        self.space = space
+        self.heads = dict(heads)
+        self.version = version
+
+    def label(self, batch: Sequence[tuple[Message, str]]) -> Labelled:
+        """Label messages given as `(message, history)`; rows come back in the same order."""
+        inputs = [label_input(m, history) for m, history in batch]
+        features = [extract(item) for item in inputs]
+        rows = self.space.transform(features)
+        probabilities = {name: head.probabilities(rows) for name, head in self.heads.items()}
+        messages = [
+            self._one(message, item, feature, {f: p[i] for f, p in probabilities.items()})
+            for i, ((message, _), item, feature) in enumerate(zip(batch, inputs, features, strict=True))
+        ]
+        counts = np.array([f.counts for f in features], dtype=np.float32)
+        return Labelled(messages, probabilities, counts)
+
+    def _one(
+        self, message: Message, item: LabelInput, feature: MessageFeatures, p: Mapping[str, FloatArray]
+    ) -> LabelledMessage:
+        chosen = {f: self.heads[f].labels[int(p[f].argmax())] for f in FIELDS}
+        read = clip_voice(item.voice)
+        markers = Counter(name for name, _, _ in find_markers(read))
+        questions = Counter(name for name, _, _ in find_questions(read))
+        return LabelledMessage(
+            id=message.id,
+            conversation_id=message.conversation_id,
+            title=message.title,
+            position=message.position,
+            time=message.time,
+            branch=message.branch,
+            language=message.language,
+            source=message.source,
+            text=message.text,
+            context=message.context,
+            reply=message.reply,
+            voice=item.voice,
+            pasted_chars=message.pasted_chars,
+            attachments=message.attachments,
+            topic_category=chosen["topic_category"],
+            act=chosen["act"],
+            tone=chosen["tone"],
+            confidence={f: round(float(p[f].max()), 4) for f in FIELDS},
+            reasoning_markers=dict(sorted(markers.items())),
+            question_types=tuple(sorted(questions)),
+            length_category=length_category(len(read.split())),
+            evidence=tuple(self._evidence(message.text, feature, chosen)),
+        )
+
+    def _evidence(self, text: str, feature: MessageFeatures, chosen: Mapping[str, str]) -> Iterator[Evidence]:
+        """The person's words with the largest pull towards each chosen label, where they stand in the text."""
+        low = text.lower()
+        vocabulary = self.space.vocabulary["w"]
+        terms = [(t, vocabulary[t]) for t in feature.views["w"] if t in vocabulary and "?" not in t and "!" not in t]
+        for field, label in chosen.items():
+            head = self.heads[field]
+            column = head.weights[:, head.labels.index(label)]
+            pulls = sorted(((float(column[j]) * float(self.space.idf[j]), t) for t, j in terms), key=lambda x: (-x[0], x[1]))
+            for weight, term in pulls[:EVIDENCE_PER_FIELD]:
+                if weight <= 0:
+                    break
+                pattern = r"\W+".join(r"\d+" if w == "0" else re.escape(w) for w in term.split())
+                match = re.search(rf"(?<!\w){pattern}(?!\w)", low)
+                if match and len(low) == len(text):
+                    yield Evidence(field, label, match.start(), match.end(), round(weight, 3))
+
+    def save(self) -> bytes:
+        """The labeller as a compressed npz (no pickle), the same bytes for the same labeller."""
+        arrays: dict[str, npt.NDArray[np.generic]] = {
+            "idf": self.space.idf.astype(np.float16),
+            "mean": self.space.mean,
+            "scale": self.space.scale,
+        }
+        meta = {
+            "version": self.version,
+            "vocabulary": {v: list(self.space.vocabulary[v]) for v in VIEWS},
+            "heads": {f: {"labels": h.labels, "temperature": h.temperature} for f, h in self.heads.items()},
+        }
+        arrays["meta"] = np.frombuffer(msgspec.json.encode(meta), dtype=np.uint8)
+        for field, head in self.heads.items():
+            arrays[f"weights_{field}"] = head.weights.astype(np.float16)
+            arrays[f"bias_{field}"] = head.bias.astype(np.float32)
+        out = io.BytesIO()
+        np.savez_compressed(out, **arrays)  # type: ignore[arg-type]
+        return out.getvalue()
+
+    @classmethod
+    def restore(cls, data: bytes) -> Labeller:
+        """The labeller that `save` wrote."""
+        with np.load(io.BytesIO(data), allow_pickle=False) as z:
+            meta = msgspec.json.decode(z["meta"].tobytes())
+            vocabulary: dict[str, dict[str, int]] = {}
+            at = 0
+            for view in VIEWS:
+                terms = meta["vocabulary"][view]
+                vocabulary[view] = {t: at + i for i, t in enumerate(terms)}
+                at += len(terms)
+            space = FeatureSpace(vocabulary, z["idf"].astype(np.float32), z["mean"], z["scale"])
+            heads = {
+                f: LinearHead(
+                    tuple(h["labels"]), z[f"weights_{f}"].astype(np.float32), z[f"bias_{f}"], float(h["temperature"])
+                )
+                for f, h in meta["heads"].items()
+            }
+        return cls(space, heads, meta["version"])
+
+    @classmethod
+    @cache
+    def load(cls) -> Labeller:
+        """The labeller shipped with the package."""
+        return cls.restore(resources.files("innercouncil.discovery").joinpath("weights/labeller.npz").read_bytes())
+
+
+def label_input(message: Message, history: str) -> LabelInput:
+    """What the labeller looks at of a message."""
+    pasted = "\n".join(message.text[s.start : s.start + 2000] for s in message.spans if s.kind != "voice")
+    return LabelInput(message.voice, pasted, message.context, message.reply, history, message.position)
+
+
+def with_history(messages: Sequence[Message], *, chars: int = 700) -> list[tuple[Message, str]]:
+    """Pair each message of a stream with its title and the person's earlier words in the conversation, newest first.
+
+    Messages of one conversation must follow each other.
+    """
+    out: list[tuple[Message, str]] = []
+    earlier: list[str] = []
+    current: str | None = None
+    for message in messages:
+        if message.conversation_id != current:
+            current, earlier = message.conversation_id, []
+        out.append((message, "\n".join([*reversed(earlier[-4:]), message.title])[:chars]))
+        earlier.append(message.voice[:300])
+    return out

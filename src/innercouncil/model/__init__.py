@@ -1,0 +1,1 @@
+"""Domain types and the protocols stages ask for. Imports nothing of ours."""

