@@ -14,26 +14,44 @@ import hashlib
 import json
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import sparse
 from scipy.optimize import minimize_scalar
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import classification_report, cohen_kappa_score, f1_score
 from sklearn.model_selection import GroupKFold
 
-from innercouncil.discovery.label_features import FeatureSpace, LabelInput, MessageFeatures, extract
-from innercouncil.discovery.labeller import Labeller, LinearHead, label_input
+from innercouncil.discovery.label_features import VIEWS, FeatureSpace, LabelInput, MessageFeatures, extract
+from innercouncil.discovery.labeller import Labeller, LinearHead, label_input, share_topic
 from innercouncil.model.conversation import Message
 from innercouncil.readers.pasted import split_voice
 
 ROOT = Path(__file__).resolve().parent.parent
 LABELS = ROOT / "training" / "labels.tsv"
 WEIGHTS = ROOT / "src" / "innercouncil" / "discovery" / "weights" / "labeller.npz"
-MAX_TERMS = {"w": 9000, "s": 3000, "c": 9000, "b": 2500, "r": 4000, "p": 2500, "h": 2500, "a": 6000}
-C = {"topic_category": 1.0, "act": 1.0, "tone": 0.6}
+MAX_TERMS = {"w": 9000, "s": 3000, "c": 9000, "b": 2500, "r": 5000, "m": 3000, "p": 2500, "h": 2500, "a": 6000}
+PHRASES = ROOT / "training" / "phrases.tsv"
+C = 0.7
 SEED = 0
+
+MERGE = {
+    "topic_category": {"assistant": "daily_life"},
+    "act": {"design": "shape", "plan": "shape", "decide": "shape", "explore": "shape", "extract": "edit"},
+    "tone": {"casual": "neutral"},
+}
+"""Hand-made labels too rare to be learnt on their own, and the label they are learnt as (docs/labelling.md)."""
+
+VIEW_WEIGHTS: dict[str, dict[str, float]] = {
+    "topic_category": {"a": 3.0, "c": 0.5, "dense": 0.5},
+    "act": {"m": 1.5, "dense": 0.3},
+    "tone": {"dense": 1.0},
+}
+BALANCE = {"topic_category": 0.9, "act": 0.85, "tone": 0.5}
+"""Exponent of the inverse class frequency in the training weights (0 none, 1 fully balanced)."""
 
 
 def read_labels(path: Path) -> list[dict[str, str]]:
@@ -54,7 +72,11 @@ def inputs_of(texts: Path) -> dict[tuple[str, int], LabelInput]:
                 if turn["role"] == "assistant":
                     context = turn["text"][-2000:]
                 elif turn["role"] == "user" and turn["text"].strip():
-                    reply = turns[i + 1]["text"][:1000] if i + 1 < len(turns) and turns[i + 1]["role"] == "assistant" else ""
+                    reply = (
+                        turns[i + 1]["text"][:1000]
+                        if i + 1 < len(turns) and turns[i + 1]["role"] == "assistant"
+                        else ""
+                    )
                     message = Message(
                         id=f"{c['id']}#{i}", conversation_id=c["id"], title="", position=position, text=turn["text"],
                         context=context, reply=reply, spans=split_voice(turn["text"]),
@@ -71,23 +93,68 @@ def bare(item: LabelInput) -> LabelInput:
     return item._replace(context="", reply="", history="")
 
 
-def fit_heads(
-    rows: list[MessageFeatures], bare_rows: list[MessageFeatures], labels: dict[str, list[str]]
-) -> tuple[FeatureSpace, dict[str, LinearHead]]:
-    """Feature space and one classifier a field, trained on messages with and (at half weight) without surroundings."""
-    space = FeatureSpace.fit(rows, max_terms=MAX_TERMS)
-    x = space.transform([*rows, *bare_rows])
+class Material(NamedTuple):
+    """What is trained on: messages with and without their surroundings, and the hand-written phrases."""
+
+    rows: list[MessageFeatures]
+    bare: list[MessageFeatures]
+    labels: dict[str, list[str]]
+    phrase_rows: list[MessageFeatures]
+    phrase_labels: dict[str, list[str]]
+
+    def only(self, chosen: Iterable[int]) -> Material:
+        """The same with only these messages (phrases are always kept: they belong to no conversation)."""
+        keep = list(chosen)
+        return self._replace(
+            rows=[self.rows[i] for i in keep],
+            bare=[self.bare[i] for i in keep],
+            labels={f: [y[i] for i in keep] for f, y in self.labels.items()},
+        )
+
+
+def read_phrases(path: Path) -> tuple[list[MessageFeatures], dict[str, list[str]]]:
+    """Typical phrases written for the training; an empty label means that the phrase says nothing about that field."""
+    with path.open(encoding="utf-8", newline="") as f:
+        table = list(csv.DictReader(f, delimiter="\t", quoting=csv.QUOTE_NONE, escapechar="\\"))
+    rows = [
+        extract(LabelInput(r["text"], "", "", "", "", int(r["act"] in ("continue", "correct", "feedback"))))
+        for r in table
+    ]
+    labels = {f: [MERGE[f].get(r[f], r[f]) for r in table] for f in ("topic_category", "act")}
+    return rows, labels | {"tone": [""] * len(table)}
+
+
+def fit_heads(material: Material) -> tuple[FeatureSpace, dict[str, LinearHead]]:
+    """Feature space and one classifier a field; bare messages and phrases weigh half."""
+    space = FeatureSpace.fit([*material.rows, *material.phrase_rows], max_terms=MAX_TERMS)
+    x, bare_x, phrase_x = (space.transform(r) for r in (material.rows, material.bare, material.phrase_rows))
     heads = {}
-    for field, y in labels.items():
+    for field, y in material.labels.items():
+        said = [i for i, v in enumerate(material.phrase_labels[field]) if v]
         count = Counter(y)
-        balance = np.array([(len(y) / (len(count) * count[v])) ** 0.5 for v in y])
-        weight = np.concatenate([balance, 0.5 * balance])
-        model = LogisticRegression(C=C[field], max_iter=400, tol=1e-4)
-        model.fit(x, [*y, *y], sample_weight=weight)
+        balance = np.array([(len(y) / (len(count) * count[v])) ** BALANCE[field] for v in y])
+        scale = column_scale(space, VIEW_WEIGHTS[field])
+        stacked = sparse.vstack([x, bare_x, phrase_x[said]]) @ sparse.diags(scale)
+        targets = [*y, *y, *(material.phrase_labels[field][i] for i in said)]
+        weight = np.concatenate([balance, 0.5 * balance, np.full(len(said), 0.5)])
+        model = LogisticRegression(C=C, max_iter=400, tol=1e-3)
+        model.fit(stacked, targets, sample_weight=weight)
+        weights = (model.coef_.T * scale[:, None]).astype(np.float32)
         heads[field] = LinearHead(
-            tuple(str(v) for v in model.classes_), model.coef_.T.astype(np.float32), model.intercept_.astype(np.float32), 1.0
+            tuple(str(v) for v in model.classes_), weights, model.intercept_.astype(np.float32), 1.0
         )
     return space, heads
+
+
+def column_scale(space: FeatureSpace, weights: dict[str, float]) -> np.ndarray:
+    """Weight of every column: its view's, or that of the counts (`dense`)."""
+    scale = np.full(space.n_sparse + len(space.mean), weights.get("dense", 1.0), dtype=np.float32)
+    at = 0
+    for view in VIEWS:
+        size = len(space.vocabulary[view])
+        scale[at : at + size] = weights.get(view, 1.0)
+        at += size
+    return scale
 
 
 def temperature_of(logits: np.ndarray, y: np.ndarray) -> float:
@@ -108,22 +175,18 @@ def calibration_error(p: np.ndarray, y: np.ndarray, bins: int = 10) -> float:
     return float(sum(abs(top[edges == b].mean() - right[edges == b].mean()) * (edges == b).mean() for b in set(edges)))
 
 
-def held_out(
-    rows: list[MessageFeatures], bare_rows: list[MessageFeatures], labels: dict[str, list[str]], groups: list[str], folds: int
-) -> dict[str, Any]:
-    """Logits for every message from a model that saw no conversation of its group."""
-    out: dict[str, Any] = {f: None for f in labels}
-    names = {f: sorted(set(y)) for f, y in labels.items()}
-    for train, test in GroupKFold(folds, shuffle=True, random_state=SEED).split(rows, groups=groups):
-        space, heads = fit_heads(
-            [rows[i] for i in train], [bare_rows[i] for i in train], {f: [y[i] for i in train] for f, y in labels.items()}
-        )
-        x = space.transform([rows[i] for i in test])
+def held_out(material: Material, conversations: list[str], folds: int) -> dict[str, np.ndarray]:
+    """Logits for every message from a model that saw nothing of its conversation, topics shared as the labeller does."""
+    names = {f: sorted(set(y)) for f, y in material.labels.items()}
+    out = {f: np.full((len(material.rows), len(n)), -30.0) for f, n in names.items()}
+    groups = [c.rsplit("_", 1)[0] for c in conversations]
+    for train, test in GroupKFold(folds, shuffle=True, random_state=SEED).split(material.rows, groups=groups):
+        space, heads = fit_heads(material.only(train))
+        x = space.transform([material.rows[i] for i in test])
         for field, head in heads.items():
-            if out[field] is None:
-                out[field] = np.full((len(rows), len(names[field])), -30.0)
             columns = [names[field].index(v) for v in head.labels]
             out[field][np.ix_(test, columns)] = x @ head.weights + head.bias
+    out["topic_category"] = share_topic(out["topic_category"], conversations)
     return out
 
 
@@ -143,12 +206,14 @@ def main() -> int:
     inputs = inputs_of(args.texts)
     first = [r for r in table if r["pass"] == "1"]
     keys = [(r["conversation"], int(r["turn"])) for r in first]
-    labels = {f: [r[f] for r in first] for f in ("topic_category", "act", "tone")}
+    labels = {f: [MERGE[f].get(r[f], r[f]) for r in first] for f in ("topic_category", "act", "tone")}
     rows = [extract(inputs[k]) for k in keys]
-    bare_rows = [extract(bare(inputs[k])) for k in keys]
-    groups = [k[0].rsplit("_", 1)[0] for k in keys]
-    logits = held_out(rows, bare_rows, labels, groups, args.folds)
-    figures: dict[str, Any] = {"messages": len(rows), "conversations": len(set(groups)), "folds": args.folds, "fields": {}}
+    material = Material(rows, [extract(bare(inputs[k])) for k in keys], labels, *read_phrases(PHRASES))
+    conversations = [k[0] for k in keys]
+    logits = held_out(material, conversations, args.folds)
+    figures: dict[str, Any] = {
+        "messages": len(rows), "conversations": len(set(conversations)), "folds": args.folds, "fields": {},
+    }  # fmt: skip
     temperatures = {}
     for field, y in labels.items():
         names = sorted(set(y))
@@ -163,12 +228,14 @@ def main() -> int:
             "accuracy": round(report["accuracy"], 4),
             "calibration_error": round(calibration_error(p, truth), 4),
             "temperature": round(t, 3),
-            "labels": {n: {"f1": round(report[n]["f1-score"], 3), "messages": int(report[n]["support"])} for n in names},
+            "labels": {
+                n: {"f1": round(report[n]["f1-score"], 3), "messages": int(report[n]["support"])} for n in names
+            },
             "agreement": agreement(table, field),
         }
     print(json.dumps(figures, indent=2) if args.json else as_text(figures))
     if not args.check:
-        space, heads = fit_heads(rows, bare_rows, labels)
+        space, heads = fit_heads(material)
         heads = {f: h._replace(temperature=temperatures[f]) for f, h in heads.items()}
         version = hashlib.sha256(args.labels.read_bytes() + Path(__file__).read_bytes()).hexdigest()[:12]
         data = Labeller(space, heads, version).save()
@@ -180,8 +247,10 @@ def main() -> int:
 
 def agreement(table: list[dict[str, str]], field: str) -> dict[str, float]:
     """How far two passes over the same messages agree: the ceiling for any labeller."""
-    one = {(r["conversation"], r["turn"]): r[field] for r in table if r["pass"] == "1"}
-    two = {(r["conversation"], r["turn"]): r[field] for r in table if r["pass"] == "2"}
+    one, two = (
+        {(r["conversation"], r["turn"]): MERGE[field].get(r[field], r[field]) for r in table if r["pass"] == number}
+        for number in "12"
+    )
     both = sorted(set(one) & set(two))
     a, b = [one[k] for k in both], [two[k] for k in both]
     return {
@@ -194,7 +263,9 @@ def agreement(table: list[dict[str, str]], field: str) -> dict[str, float]:
 
 def as_text(figures: dict[str, Any]) -> str:
     """The figures as a page for people."""
-    lines = [f"{figures['messages']} messages of {figures['conversations']} conversations, {figures['folds']} folds of whole conversations"]
+    lines = [
+        f"{figures['messages']} messages of {figures['conversations']} conversations, {figures['folds']} folds of whole conversations"
+    ]
     for field, f in figures["fields"].items():
         a = f["agreement"]
         lines += [

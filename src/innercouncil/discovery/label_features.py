@@ -23,7 +23,7 @@ from scipy import sparse
 
 from innercouncil.discovery.markers import MARKERS, QUESTION_TYPES, find_markers, find_questions
 
-VIEWS: Final = ("w", "s", "c", "b", "r", "p", "h", "a")
+VIEWS: Final = ("w", "s", "c", "b", "r", "m", "p", "h", "a")
 VOICE_CHARS: Final = 3000
 """A longer voice is read as its first two thirds and last third of this many characters."""
 CHAR_CHARS: Final = 240
@@ -137,8 +137,9 @@ def extract(item: LabelInput) -> MessageFeatures:
         "w": Counter(words) + Counter(f"{a} {b}" for a, b in pairwise(words)),
         "s": starts,
         "c": chars,
-        "b": Counter(before[-60:]),
-        "r": Counter(reply),
+        "b": Counter(before[-60:]) + Counter(f"{a} {b}" for a, b in pairwise(before[-8:])),
+        "r": Counter(reply) + _opening(reply),
+        "m": _shape(item, words),
         "p": Counter(pasted),
         "h": Counter(history),
         "a": around,
@@ -150,6 +151,30 @@ def extract(item: LabelInput) -> MessageFeatures:
     around_scale = 4.0 / math.sqrt(len(pasted) + len(before) + len(reply) + len(history) + 1)
     lexicon = [h * scale for h in voice_hits] + [around_hits[i] * around_scale for i in topics]
     return MessageFeatures(views, _counts(item, voice, words, before), lexicon)
+
+
+def _opening(words: list[str]) -> Counter[str]:
+    """How an answer begins tells what was asked: "you're welcome", "i apologize", "here's the updated"."""
+    first = words[:14]
+    return Counter([*(f"^{w}" for w in first), *(f"^{a} {b}" for a, b in pairwise(first))])
+
+
+def _shape(item: LabelInput, words: list[str]) -> Counter[str]:
+    """Coarse facts of the exchange joined with how the message begins, so that a linear model can weigh them together."""
+    end = item.context.rstrip()[-1:]
+    place = (
+        "first" if not item.context else "cut" if end.isalnum() or end in ",(`" else "asked" if end == "?" else "done"
+    )
+    size = "tiny" if len(words) < 4 else "short" if len(words) < 12 else "mid" if len(words) < 50 else "long"
+    paste = "paste" if len(item.pasted) > 200 else "own"
+    reply = (
+        "none" if not item.reply else "code" if "```" in item.reply else "list" if _BULLET_RE.search(item.reply)
+        else "brief" if len(item.reply) < 200 else "prose"
+    )  # fmt: skip
+    head = words[0] if words else ""
+    tokens = [place, size, paste, reply, f"{place} {size}", f"{size} {reply}", f"{place} {reply}", f"{paste} {reply}"]
+    tokens += [f"{place} {head}", f"{size} {head}", f"{reply} {head}", f"{place} {size} {reply}"]
+    return Counter(tokens + [f"{reply} {w}" for w in set(words[:30])])
 
 
 def _counts(item: LabelInput, voice: str, words: list[str], before: list[str]) -> list[float]:

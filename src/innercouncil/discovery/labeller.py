@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -42,12 +42,16 @@ class LinearHead(NamedTuple):
     bias: FloatArray
     temperature: float
 
-    def probabilities(self, rows: sparse.csr_matrix) -> FloatArray:
+    def logits(self, rows: sparse.csr_matrix) -> FloatArray:
+        """Uncalibrated scores, shape (n, n_labels)."""
+        return np.asarray(rows @ self.weights + self.bias, dtype=np.float32)
+
+    def probabilities(self, logits: FloatArray) -> FloatArray:
         """Calibrated probabilities, shape (n, n_labels)."""
-        logits = (rows @ self.weights + self.bias) / self.temperature
-        logits -= logits.max(axis=1, keepdims=True)
-        p = np.exp(logits)
-        return (p / p.sum(axis=1, keepdims=True)).astype(np.float32)
+        scaled = logits / self.temperature
+        scaled -= scaled.max(axis=1, keepdims=True)
+        p = np.exp(scaled)
+        return np.asarray(p / p.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
 class Labelled(NamedTuple):
@@ -71,11 +75,16 @@ class Labeller:
         self.version = version
 
     def label(self, batch: Sequence[tuple[Message, str]]) -> Labelled:
-        """Label messages given as `(message, history)`; rows come back in the same order."""
+        """Label messages given as `(message, history)`; rows come back in the same order.
+
+        All messages of a conversation must be in the batch: they share their topic.
+        """
         inputs = [label_input(m, history) for m, history in batch]
         features = [extract(item) for item in inputs]
         rows = self.space.transform(features)
-        probabilities = {name: head.probabilities(rows) for name, head in self.heads.items()}
+        logits = {name: head.logits(rows) for name, head in self.heads.items()}
+        logits["topic_category"] = share_topic(logits["topic_category"], [m.conversation_id for m, _ in batch])
+        probabilities = {name: head.probabilities(logits[name]) for name, head in self.heads.items()}
         messages = [
             self._one(message, item, feature, {f: p[i] for f, p in probabilities.items()})
             for i, ((message, _), item, feature) in enumerate(zip(batch, inputs, features, strict=True))
@@ -123,7 +132,9 @@ class Labeller:
         for field, label in chosen.items():
             head = self.heads[field]
             column = head.weights[:, head.labels.index(label)]
-            pulls = sorted(((float(column[j]) * float(self.space.idf[j]), t) for t, j in terms), key=lambda x: (-x[0], x[1]))
+            pulls = sorted(
+                ((float(column[j]) * float(self.space.idf[j]), t) for t, j in terms), key=lambda x: (-x[0], x[1])
+            )
             for weight, term in pulls[:EVIDENCE_PER_FIELD]:
                 if weight <= 0:
                     break
@@ -177,6 +188,18 @@ class Labeller:
     def load(cls) -> Labeller:
         """The labeller shipped with the package."""
         return cls.restore(resources.files("innercouncil.discovery").joinpath("weights/labeller.npz").read_bytes())
+
+
+def share_topic(logits: npt.NDArray[Any], conversations: Sequence[str]) -> npt.NDArray[Any]:
+    """Add to each message's topic scores the mean of the other messages of its conversation: topics last, acts change."""
+    groups: dict[str, list[int]] = {}
+    for i, conversation in enumerate(conversations):
+        groups.setdefault(conversation, []).append(i)
+    shared = logits.copy()
+    for rows in groups.values():
+        if len(rows) > 1:
+            shared[rows] += (logits[rows].sum(axis=0) - logits[rows]) / (len(rows) - 1)
+    return shared
 
 
 def label_input(message: Message, history: str) -> LabelInput:

@@ -32,7 +32,7 @@ class Contrast(NamedTuple):
     """A phrase of one group: `z` is the standardised log-odds, `lift` the smoothed ratio of message shares."""
 
     text: str
-    count: int
+    messages: int
     conversations: int
     lift: float
     z: float

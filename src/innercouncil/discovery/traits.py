@@ -31,6 +31,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     section: str
     claim: str
     line: str
+    dont: str | None = None
 
 
 class Trait(NamedTuple):
@@ -83,15 +84,22 @@ def habits(counts: npt.NDArray[np.float32], labels: dict[str, Sequence[str]]) ->
 
 
 def traits_of(
-    member: BoolArray, assigned: BoolArray, shown: dict[str, BoolArray], centrality: npt.NDArray[np.float32], *, evidence: int = 6
-) -> list[Trait]:
-    """Traits of the messages `member`, strongest first, against the other `assigned` messages.
+    member: BoolArray,
+    assigned: BoolArray,
+    shown: dict[str, BoolArray],
+    centrality: npt.NDArray[np.float32],
+    *,
+    evidence: int = 6,
+) -> tuple[list[Trait], list[Trait]]:
+    """Traits of the messages `member` and their opposites (habits rarer here), strongest first, against the rest.
 
-    `centrality` orders the evidence: larger is closer to the persona's centre.
+    `centrality` orders the evidence: larger is closer to the persona's centre. The evidence of an opposite are messages
+    of the persona without the habit.
     """
     rest = assigned & ~member
     n, m = int(member.sum()), int(rest.sum())
-    found: list[Trait] = []
+    more: list[Trait] = []
+    less: list[Trait] = []
     for rule in rules():
         if rule.feature not in shown:
             continue
@@ -101,10 +109,18 @@ def traits_of(
         pooled = (a + b) / max(n + m, 1)
         spread = math.sqrt(max(pooled * (1 - pooled) * (1 / max(n, 1) + 1 / max(m, 1)), 1e-12))
         z = (share - elsewhere) / spread if m else 0.0
-        wide = share >= MIN_SHARE and (z >= MIN_Z and share >= MIN_LIFT * elsewhere)
-        if not (wide or (m == 0 and share >= 0.25)):
-            continue
-        rows = np.flatnonzero(has & member)
-        best = rows[np.lexsort((rows, -centrality[rows]))][:evidence]
-        found.append(Trait(rule, share, elsewhere, z, tuple(int(r) for r in best)))
-    return sorted(found, key=lambda t: (-t.z * math.sqrt(t.share), t.rule.feature))
+        if share >= MIN_SHARE and ((z >= MIN_Z and share >= MIN_LIFT * elsewhere) or (m == 0 and share >= 0.25)):
+            more.append(Trait(rule, share, elsewhere, z, _best(has & member, centrality, evidence)))
+        elif rule.dont and z <= -2 * MIN_Z and share < 0.6 * elsewhere and elsewhere >= 0.1:
+            less.append(Trait(rule, share, elsewhere, z, _best(~has & member, centrality, evidence)))
+    strength = {id(t): t.z * math.sqrt(t.share) for t in more}
+    return (
+        sorted(more, key=lambda t: (-strength[id(t)], t.rule.feature)),
+        sorted(less, key=lambda t: (t.z, t.rule.feature)),
+    )
+
+
+def _best(rows: BoolArray, centrality: npt.NDArray[np.float32], count: int) -> tuple[int, ...]:
+    """The `count` most central of the rows marked; ties go to the earlier row."""
+    where = np.flatnonzero(rows)
+    return tuple(int(r) for r in where[np.lexsort((where, -centrality[where]))][:count])

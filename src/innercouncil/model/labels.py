@@ -6,8 +6,11 @@ from typing import Final
 
 import msgspec
 
-TOPICS: Final = ("software", "math_science", "business", "creative", "society", "daily_life", "assistant")
-TONES: Final = ("critical", "warm", "polite", "casual", "commanding", "neutral")
+TOPICS: Final = ("software", "math_science", "business", "creative", "society", "daily_life")
+ACTS: Final = (
+    "learn", "shape", "build", "debug", "solve", "write", "edit", "correct", "feedback", "brief", "continue",
+)  # fmt: skip
+TONES: Final = ("critical", "warm", "polite", "commanding", "neutral")
 
 
 class Evidence(msgspec.Struct, frozen=True, array_like=True):

@@ -167,3 +167,15 @@ class Discovery(msgspec.Struct, frozen=True, kw_only=True):
     topic_by_persona: dict[str, dict[str, int]]
     transitions: dict[str, dict[str, int]]
     """Slug -> slug of the next message in the same conversation -> count."""
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """Something the person changed about the personas; kept in the database, applied again after every run.
+
+    `value` is the new prompt (edit), the new name (rename, merge) or empty; `other` the second persona of a merge.
+    """
+
+    action: Literal["edit", "rename", "merge", "split", "drop"]
+    slug: str
+    value: str = ""
+    other: str = ""

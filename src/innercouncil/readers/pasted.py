@@ -142,7 +142,9 @@ def _lines(text: str, start: int, end: int) -> list[tuple[SpanKind, int, int]]:
             j += 1
         j = max(j, i + 1)
         stretch = text[rows[i][1] : rows[j - 1][2]]
-        keep = kind in ("voice", "quote") or solid >= MIN_RUN or (kind in ("log", "code") and len(stretch.strip()) > 240)
+        keep = (
+            kind in ("voice", "quote") or solid >= MIN_RUN or (kind in ("log", "code") and len(stretch.strip()) > 240)
+        )
         out.append((kind if keep else "voice", rows[i][1], rows[j - 1][2]))
         i = j
     return out
@@ -177,7 +179,11 @@ def _document_in(text: str, start: int, end: int) -> list[tuple[SpanKind, int, i
     parts = _paragraphs(text, start, end)
     if len(parts) == 1:
         first_line = text.find("\n", start, end)
-        if 0 < first_line - start <= 400 and end - first_line > LONG_VOICE and _POINTER_RE.search(text[start:first_line]):
+        if (
+            0 < first_line - start <= 400
+            and end - first_line > LONG_VOICE
+            and _POINTER_RE.search(text[start:first_line])
+        ):
             return [("voice", start, first_line + 1), ("document", first_line + 1, end)]
         colon = text.find(":", start, min(end, start + 300))
         if colon > 0 and _POINTER_RE.search(text[start : colon + 1]) and end - colon > LONG_VOICE:
@@ -190,7 +196,9 @@ def _document_in(text: str, start: int, end: int) -> list[tuple[SpanKind, int, i
     while tail > lead and _is_instruction(text, *parts[tail - 1]):
         tail -= 1
     body = text[parts[lead][0] : parts[tail - 1][1]] if lead < tail else ""
-    instruction = text[start : parts[lead][0]] + (text[parts[tail][0] : end] if tail < len(parts) else "") if body else ""
+    instruction = (
+        text[start : parts[lead][0]] + (text[parts[tail][0] : end] if tail < len(parts) else "") if body else ""
+    )
     pointed = any(_POINTER_RE.search(text[a:b].strip()) for a, b in parts[:lead] + parts[tail:])
     talk = len(re.findall(r"\b(?:please|you|your|i|my)\b", body, re.IGNORECASE)) / (len(body) / 100 + 1)
     enough = len(body) > LONG_VOICE and (pointed or talk < 0.6 or _spoken(body))

@@ -23,6 +23,8 @@ import msgspec
 from innercouncil.model.errors import WorkspaceError
 
 _CHUNK: Final = 1 << 20
+FOLDER_SUFFIXES: Final = frozenset({".json", ".jsonl", ".ndjson", ".db", ".html", ".zip"})
+"""Files of an export folder that are kept."""
 
 
 class Stamp(msgspec.Struct, frozen=True):
@@ -46,7 +48,7 @@ class Workspace:
         self.all_messages = self.personas / "extracted" / "all_messages.jsonl"
         self.import_report = self.personas / "extracted" / "import_report.json"
         self.categorized_messages = self.personas / "extracted" / "categorized_messages.jsonl"
-        self.label_scores = self.personas / "extracted" / "label_scores.npz"
+        self.label_scores = root / ".innercouncil" / "label_scores.npz"
         self.clusters = self.personas / "clusters"
         self.cluster_analysis = self.clusters / "cluster_analysis.json"
         self.personas_json = self.clusters / "personas.json"
@@ -56,6 +58,10 @@ class Workspace:
         self.redactions = self.prompts / "redaction_report.json"
         self.report = root / "report.html"
         self.stamps = root / ".innercouncil"
+        self.modes = self.stamps / "modes.npz"
+        self.modes_info = self.stamps / "modes_info.json"
+        self.discovery = self.stamps / "discovery.json"
+        self.base = self.stamps / "base.json"
         self.database = root / "council.db"
 
     def prepare(self) -> None:
@@ -127,6 +133,8 @@ class Workspace:
         A file of the same name and other content is kept beside it under a name with its digest.
         """
         source = source.resolve()
+        if source.is_dir() and self.raw_imports.resolve() not in source.parents:
+            return self._keep_folder(source, progress)
         if self.raw_imports.resolve() in source.parents:
             return source, file_digest(source, progress)
         digest = file_digest(source, progress)
@@ -136,6 +144,16 @@ class Workspace:
         if not target.exists() or target.stat().st_size != source.stat().st_size:
             with writing(target) as out, source.open("rb") as f:
                 shutil.copyfileobj(f, out, _CHUNK)
+        return target, digest
+
+    def _keep_folder(self, source: Path, progress: Callable[[int, int], None] | None) -> tuple[Path, str]:
+        digest = file_digest(source, progress)
+        target = self.raw_imports / f"{source.name}-{digest[:8]}"
+        for file in sorted(p for p in source.rglob("*") if p.is_file() and p.suffix.lower() in FOLDER_SUFFIXES):
+            kept = target / file.relative_to(source)
+            if not kept.exists() or kept.stat().st_size != file.stat().st_size:
+                with writing(kept) as out, file.open("rb") as f:
+                    shutil.copyfileobj(f, out, _CHUNK)
         return target, digest
 
     def write_json(self, path: Path, value: Any) -> None:
@@ -184,7 +202,9 @@ def disk_errors(path: Path) -> Iterator[None]:
 def file_digest(path: Path, progress: Callable[[int, int], None] | None = None) -> str:
     """SHA-256 of a file in hexadecimal, read in chunks; for a folder, of its sorted JSON files' names and contents."""
     digest = hashlib.sha256()
-    files = sorted(p for p in path.rglob("*.json") if p.is_file()) if path.is_dir() else [path]
+    files = [path]
+    if path.is_dir():
+        files = sorted(p for p in path.rglob("*") if p.is_file() and p.suffix.lower() in FOLDER_SUFFIXES)
     total = sum(p.stat().st_size for p in files)
     done = 0
     for file in files:

@@ -1,0 +1,402 @@
+"""The main job: from an export to personas, stage by stage; every stage is redone only when its input changed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Protocol
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from innercouncil import __version__
+from innercouncil.app.labelling import Scores, label_file, load_scores, read_labelled
+from innercouncil.app.settings import Settings
+from innercouncil.app.structure import Group, apply_structure, overlay
+from innercouncil.discovery.cluster import MIN_MESSAGES, Modes, find_modes, leak
+from innercouncil.discovery.evidence import BLOCK_WEIGHTS, NEIGHBOUR_PULL, build_evidence
+from innercouncil.discovery.labeller import Labeller
+from innercouncil.discovery.map2d import project
+from innercouncil.discovery.personas import Inputs, build_personas
+from innercouncil.discovery.redaction import Redactor
+from innercouncil.discovery.verdict import verdict_of
+from innercouncil.model.conversation import ImportReport
+from innercouncil.model.errors import NothingToDiscoverError
+from innercouncil.model.persona import (
+    CandidateK,
+    Change,
+    ClusterAnalysis,
+    Discovery,
+    MapPoint,
+    Persona,
+    RedactionReport,
+)
+from innercouncil.readers.registry import read_messages
+from innercouncil.reporting.page import render_report
+from innercouncil.store import database
+from innercouncil.store.workspace import Workspace, disk_errors, fingerprint, writing
+
+STAGES: Final = ("read", "label", "cluster", "personas", "report")
+TITLES: Final = {
+    "read": "Reading the export",
+    "label": "Labelling your messages",
+    "cluster": "Looking for modes",
+    "personas": "Writing personas",
+    "report": "Drawing the report",
+}
+MAP_POINTS: Final = 5000
+
+
+class Watcher(Protocol):
+    """Told which stage runs and how far it is."""
+
+    def stage(self, title: str, *, done: bool) -> Callable[[int, int], None]:
+        """A stage begins (or, with `done`, was found finished); returns the function to report progress to."""
+        ...
+
+
+class Outcome(NamedTuple):
+    """What a run found, and where the files are."""
+
+    discovery: Discovery
+    report: ImportReport
+    files: dict[str, Path]
+    resumed: tuple[str, ...]
+    """Stages that were found done."""
+
+
+def discover_personas(export: Path, workspace: Workspace, settings: Settings, watcher: Watcher) -> Outcome:
+    """Run (or resume) all stages on an export and return what was found.
+
+    Raises InnerCouncilError with one clear sentence for bad input, an unusable workspace, or too little text.
+    """
+    with workspace.lock():
+        run = _Run(workspace, settings, watcher)
+        run.read(export)
+        run.label()
+        run.cluster()
+        run.personas()
+        run.report()
+        return run.outcome()
+
+
+def rebuild_personas(workspace: Workspace, settings: Settings, watcher: Watcher) -> Outcome:
+    """Write personas and report again from the workspace as it is, after a change of the person."""
+    with workspace.lock():
+        run = _Run(workspace, settings, watcher)
+        run.continue_from_cluster()
+        run.personas()
+        run.report()
+        return run.outcome()
+
+
+def load_discovery(workspace: Workspace) -> Discovery:
+    """What the last run found. Raises NothingToDiscoverError where there was none."""
+    try:
+        return msgspec.json.decode(workspace.discovery.read_bytes(), type=Discovery)
+    except (OSError, msgspec.MsgspecError):
+        raise NothingToDiscoverError(
+            f"There are no personas in {workspace.root} yet; run `innercouncil discover EXPORT` first."
+        ) from None
+
+
+class _ModesInfo(msgspec.Struct):
+    stability: tuple[float, ...]
+    candidates: tuple[CandidateK, ...]
+    chosen: int
+    why: str
+    outliers: int
+    empty: int
+    leak: dict[str, float]
+
+
+class _Run:
+    """One pass through the stages; holds the fingerprints that tie them together."""
+
+    def __init__(self, workspace: Workspace, settings: Settings, watcher: Watcher) -> None:
+        self.ws, self.settings, self.watcher = workspace, settings, watcher
+        self.prints: dict[str, str] = {}
+        self.resumed: list[str] = []
+        self._scores: Scores | None = None
+        if settings.refresh:
+            workspace.forget(STAGES)
+
+    @contextmanager
+    def _stage(
+        self, name: str, outputs: Callable[[], Iterable[Path]], **parts: Any
+    ) -> Iterator[Callable[[int, int], None] | None]:
+        """Yield a progress function if the stage must run, None if it is done already; stamp it afterwards."""
+        self.prints[name] = fingerprint(stage=name, version=__version__, **parts)
+        if self.ws.is_done(name, self.prints[name]):
+            self.resumed.append(name)
+            self.watcher.stage(TITLES[name], done=True)
+            yield None
+            return
+        self.ws.forget(STAGES[STAGES.index(name) :])
+        progress = self.watcher.stage(TITLES[name], done=False)
+        progress(0, 1)
+        yield progress
+        self.ws.finish(name, self.prints[name], outputs())
+        progress(1, 1)
+
+    def read(self, export: Path) -> None:
+        """Export -> all_messages.jsonl and import_report.json."""
+        kept, digest = self.ws.keep_import(export)
+        outputs = (self.ws.all_messages, self.ws.import_report)
+        with self._stage("read", lambda: outputs, digest=digest) as progress:
+            if progress is None:
+                return
+            report = ImportReport(format="", source_name=kept.name)
+            encoder = msgspec.json.Encoder()
+            with writing(self.ws.all_messages) as out:
+                for message in read_messages(kept, report, progress=progress):
+                    out.write(encoder.encode(message) + b"\n")
+            self.ws.write_json(self.ws.import_report, report)
+
+    def import_report(self) -> ImportReport:
+        """The report of the read stage."""
+        return msgspec.json.decode(self.ws.import_report.read_bytes(), type=ImportReport)
+
+    def label(self) -> None:
+        """all_messages.jsonl -> categorized_messages.jsonl and score arrays."""
+        profile = self.settings.profile
+        total = self.import_report().user_messages
+        if total < MIN_MESSAGES:
+            raise NothingToDiscoverError(
+                f"The export holds {total} message{'s' if total != 1 else ''} of yours with text; at least {MIN_MESSAGES} are "
+                "needed to look for modes. Export more chats and run the command again."
+            )
+        outputs = (self.ws.categorized_messages, self.ws.label_scores)
+        with self._stage(
+            "label", lambda: outputs, read=self.prints["read"], labeller=Labeller.load().version
+        ) as progress:
+            if progress is None:
+                return
+            label_file(
+                self.ws.all_messages, self.ws.categorized_messages, self.ws.label_scores,
+                workers=profile.workers, batch=profile.batch, total=total, progress=progress,
+            )  # fmt: skip
+
+    @property
+    def scores(self) -> Scores:
+        """Score arrays, loaded once."""
+        if self._scores is None:
+            self._scores = load_scores(self.ws.label_scores)
+        return self._scores
+
+    def cluster(self) -> None:
+        """Scores -> the modes."""
+        s = self.settings
+        parts = {
+            "label": self.prints["label"], "clusters": s.clusters, "seed": s.seed, "sample": s.profile.sample,
+            "bootstraps": s.bootstraps, "weights": BLOCK_WEIGHTS, "pull": NEIGHBOUR_PULL,
+        }  # fmt: skip
+        with self._stage("cluster", lambda: (self.ws.modes, self.ws.modes_info), **parts) as progress:
+            if progress is None:
+                return
+            scores = self.scores
+            evidence = build_evidence(scores.probabilities, scores.counts, scores.conversations.tolist())
+            modes = find_modes(
+                evidence.matrix, evidence.strength, scores.conversations.tolist(), clusters=s.clusters, seed=s.seed,
+                bootstraps=s.bootstraps, sample=s.profile.sample, progress=progress,
+            )  # fmt: skip
+            points, at = project(evidence.matrix, modes.labels, MAP_POINTS, s.seed)
+            info = _ModesInfo(
+                modes.stability, modes.candidates, modes.chosen, modes.why, modes.outliers, modes.empty,
+                {
+                    "topic": leak(modes.labels, scores.labels["topic"]),
+                    "language": leak(modes.labels, scores.languages),
+                    "length": leak(modes.labels, np.digitize(scores.counts[:, 0], [2.2, 3.3, 4.4, 5.5]).tolist()),
+                },
+            )  # fmt: skip
+            with writing(self.ws.modes) as f:
+                np.savez(
+                    f, labels=modes.labels, centres=modes.centres, margin=modes.margin, map_points=points, map_rows=at
+                )
+            self.ws.write_json(self.ws.modes_info, info)
+
+    def continue_from_cluster(self) -> None:
+        """Take the stamps of the finished stages as they are."""
+        for name in STAGES[:3]:
+            stamp = self.ws.stamp(name)
+            if stamp is None:
+                load_discovery(self.ws)
+                raise NothingToDiscoverError(
+                    f"The workspace {self.ws.root} is incomplete; run `innercouncil discover EXPORT` again."
+                )
+            self.prints[name] = stamp.fingerprint
+
+    def _modes(self) -> tuple[Modes, npt.NDArray[np.float32], npt.NDArray[np.int32], dict[str, float]]:
+        info = msgspec.json.decode(self.ws.modes_info.read_bytes(), type=_ModesInfo)
+        with np.load(self.ws.modes, allow_pickle=False) as z:
+            modes = Modes(
+                z["labels"], z["centres"], z["margin"], info.stability, info.candidates, info.chosen, info.why,
+                info.outliers, info.empty,
+            )  # fmt: skip
+            return modes, z["map_points"], z["map_rows"], info.leak
+
+    def personas(self) -> None:
+        """Modes and texts -> personas, prompts, per-persona files, with the person's changes applied."""
+        changes = database.changes(self.ws.database)
+        parts = {"cluster": self.prints["cluster"], "tokens": self.settings.prompt_tokens, "changes": changes}
+        with self._stage("personas", self._persona_outputs, **parts) as progress:
+            if progress is None:
+                return
+            modes, points, at, leaks = self._modes()
+            scores = self.scores
+            inputs = Inputs(scores.ids, scores.conversations.tolist(), scores.counts, scores.labels)
+            groups = [Group(None, modes.stability[c], "discovered") for c in range(len(modes.centres))]
+            redactor = Redactor()
+            personas = self._build(inputs, modes, groups, redactor, progress)
+            if any(c.action in ("merge", "split", "drop") for c in changes):
+                modes, groups = apply_structure(modes, personas, changes, self._evidence, self.settings.seed)
+                redactor = Redactor()
+                personas = self._build(inputs, modes, groups, redactor, progress)
+            personas = overlay(personas, changes)
+            discovery = self._discovery(personas, modes, points, at, leaks, redactor.report())
+            self._write_persona_files(discovery, modes)
+
+    def _evidence(self) -> npt.NDArray[np.float32]:
+        s = self.scores
+        return build_evidence(s.probabilities, s.counts, s.conversations.tolist()).matrix
+
+    def _build(
+        self,
+        inputs: Inputs,
+        modes: Modes,
+        groups: Sequence[Group],
+        redactor: Redactor,
+        progress: Callable[[int, int], None],
+    ) -> list[Persona]:
+        built = build_personas(
+            inputs,
+            modes,
+            lambda: read_labelled(self.ws.categorized_messages),
+            redactor,
+            budget=self.settings.prompt_tokens,
+            given=[g.name for g in groups],
+            progress=progress,
+        )
+        return [
+            msgspec.structs.replace(p, origin=g.origin, verdict=p.verdict if g.origin == "discovered" else "by hand")
+            for p, g in zip(built, groups, strict=True)
+        ]
+
+    def _discovery(
+        self, personas: Sequence[Persona], modes: Modes, points: npt.NDArray[np.float32], at: npt.NDArray[np.int32],
+        leaks: dict[str, float], redaction: RedactionReport,
+    ) -> Discovery:  # fmt: skip
+        s = self.scores
+        slugs = [p.slug for p in personas]
+        slug_at: list[str | None] = [slugs[c] if c >= 0 else None for c in modes.labels.tolist()]
+        dropped = int((modes.labels < 0).sum()) - modes.outliers - modes.empty
+        reasons = {
+            "far from every mode": modes.outliers,
+            "no words of your own, and no message around it": modes.empty,
+            "in a persona you dropped": max(dropped, 0),
+        }
+        analysis = ClusterAnalysis(
+            k=len(personas),
+            requested=self.settings.clusters,
+            found=sum(x >= 0.6 for x in modes.stability),
+            verdict=verdict_of(modes, self.settings.clusters),
+            candidates=modes.candidates,
+            stability={p.slug: p.stability for p in personas},
+            assignments=dict(zip(s.ids, slug_at, strict=True)),
+            unassigned={k: v for k, v in reasons.items() if v},
+            leak=leaks,
+            seed=self.settings.seed,
+            settings={"weights": BLOCK_WEIGHTS, "neighbour_pull": NEIGHBOUR_PULL, "labeller": Labeller.load().version},
+        )
+        topics: dict[str, Counter[str]] = {slug: Counter() for slug in slugs}
+        transitions: dict[str, Counter[str]] = {slug: Counter() for slug in slugs}
+        for row, slug in enumerate(slug_at):
+            if slug is None:
+                continue
+            topics[slug][s.labels["topic"][row]] += 1
+            following = slug_at[row + 1] if row + 1 < len(slug_at) else None
+            if following and s.conversations[row + 1] == s.conversations[row]:
+                transitions[slug][following] += 1
+        return Discovery(
+            personas=tuple(personas),
+            analysis=analysis,
+            map=tuple(
+                MapPoint(s.ids[r], round(float(x), 4), round(float(y), 4), slug_at[r])
+                for r, (x, y) in zip(at.tolist(), points, strict=True)
+            ),
+            redaction=redaction,
+            topic_by_persona={k: dict(v.most_common()) for k, v in topics.items()},
+            transitions={k: dict(v.most_common()) for k, v in transitions.items()},
+        )
+
+    def _write_persona_files(self, discovery: Discovery, modes: Modes) -> None:
+        with disk_errors(self.ws.clusters):
+            wanted = {self._messages_of(p.slug).name for p in discovery.personas}
+            for old in self.ws.clusters.glob("persona_*.jsonl"):
+                if old.name not in wanted:
+                    old.unlink()
+        for c, persona in enumerate(discovery.personas):
+            with writing(self._messages_of(persona.slug)) as out, self.ws.categorized_messages.open("rb") as lines:
+                for row, line in enumerate(lines):
+                    if modes.labels[row] == c:
+                        out.write(line)
+        prompts = {
+            p.slug: {"name": p.name, "description": p.description, **msgspec.to_builtins(p.prompt)}
+            for p in discovery.personas
+        }
+        self.ws.write_json(self.ws.personas_json, discovery.personas)
+        self.ws.write_json(self.ws.cluster_analysis, discovery.analysis)
+        self.ws.write_json(self.ws.generated_prompts, prompts)
+        self.ws.write_json(self.ws.system_prompts, prompts)
+        self.ws.write_json(self.ws.redactions, discovery.redaction)
+        with writing(self.ws.discovery) as f:
+            f.write(msgspec.json.encode(discovery))
+
+    def _messages_of(self, slug: str) -> Path:
+        return self.ws.clusters / f"persona_{slug}.jsonl"
+
+    def _persona_outputs(self) -> list[Path]:
+        ws = self.ws
+        fixed = [
+            ws.personas_json, ws.cluster_analysis, ws.generated_prompts, ws.system_prompts, ws.redactions, ws.discovery,
+        ]  # fmt: skip
+        return [*fixed, *sorted(ws.clusters.glob("persona_*.jsonl"))]
+
+    def report(self) -> None:
+        """Everything found -> report.html."""
+        with self._stage("report", lambda: (self.ws.report,), personas=self.prints["personas"]) as progress:
+            if progress is None:
+                return
+            discovery = load_discovery(self.ws)
+            page = render_report(discovery, self.import_report(), generated=_data_until(discovery), version=__version__)
+            with writing(self.ws.report) as f:
+                f.write(page.encode("utf-8"))
+
+    def outcome(self) -> Outcome:
+        """What the terminal shows."""
+        ws = self.ws
+        files = {
+            "report": ws.report,
+            "personas": ws.personas_json,
+            "prompts": ws.generated_prompts,
+            "analysis": ws.cluster_analysis,
+            "labels": ws.categorized_messages,
+        }
+        return Outcome(load_discovery(ws), self.import_report(), files, tuple(self.resumed))
+
+
+def _data_until(discovery: Discovery) -> str:
+    """The newest month of the data: a date that does not change from run to run."""
+    months = [m for p in discovery.personas for m in p.months]
+    if not months:
+        return "undated messages"
+    return "data up to " + datetime.strptime(max(months), "%Y-%m").replace(tzinfo=UTC).strftime("%B %Y")
+
+
+def changed(workspace: Workspace, change: Change) -> None:
+    """Record a change of the person."""
+    database.add_change(workspace.database, change)

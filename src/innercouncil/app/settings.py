@@ -1,0 +1,46 @@
+"""Every option of a run in one place, each with its one default."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+
+from innercouncil.discovery.cluster import BOOTSTRAPS, SAMPLE
+from innercouncil.discovery.prompt_writer import DEFAULT_BUDGET
+
+Mode = Literal["8GB", "16GB", "32GB"]
+
+
+class MemoryProfile(msgspec.Struct, frozen=True):
+    """What a run may use on a machine of this memory."""
+
+    workers: int
+    """Processes that label at the same time."""
+    batch: int
+    """Messages labelled at a time in each process."""
+    sample: int
+    """Messages that the number of modes is judged on."""
+
+
+PROFILES: Final[dict[Mode, MemoryProfile]] = {
+    "8GB": MemoryProfile(workers=1, batch=400, sample=SAMPLE // 2),
+    "16GB": MemoryProfile(workers=2, batch=800, sample=SAMPLE),
+    "32GB": MemoryProfile(workers=4, batch=1600, sample=2 * SAMPLE),
+}
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Options of `discover`."""
+
+    clusters: int | None = None
+    mode: Mode = "16GB"
+    seed: int = 0
+    prompt_tokens: int = DEFAULT_BUDGET
+    bootstraps: int = BOOTSTRAPS
+    refresh: bool = False
+
+    @property
+    def profile(self) -> MemoryProfile:
+        """The memory profile of `mode`."""
+        return PROFILES[self.mode]

@@ -1,0 +1,96 @@
+"""Apply what the person changed: merge, split and drop act on the clusters, rename and edit on the finished personas."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from sklearn.cluster import KMeans
+
+from innercouncil.discovery.cluster import Modes
+from innercouncil.discovery.naming import slug_of
+from innercouncil.discovery.prompt_writer import estimate_tokens
+from innercouncil.model.persona import Change, Persona, PromptLine
+
+
+class Group(NamedTuple):
+    """A cluster on its way to a persona: its name if it has one, its stability, and where it comes from."""
+
+    name: str | None
+    stability: float
+    origin: str
+
+
+def apply_structure(
+    modes: Modes,
+    personas: Sequence[Persona],
+    changes: Sequence[Change],
+    evidence: Callable[[], npt.NDArray[np.float32]],
+    seed: int,
+) -> tuple[Modes, list[Group]]:
+    """Clusters after all merges, splits and drops; changes of personas that are not there are passed over."""
+    labels = modes.labels.copy()
+    groups: dict[int, Group] = {c: Group(p.name, p.stability, p.origin) for c, p in enumerate(personas)}
+    slugs = {p.slug: c for c, p in enumerate(personas)}
+    for change in changes:
+        at = slugs.get(change.slug)
+        if at is None:
+            continue
+        if change.action == "rename":
+            slugs[slug_of(change.value)] = slugs.pop(change.slug)
+        elif change.action == "drop":
+            labels[labels == at] = -1
+            del groups[at], slugs[change.slug]
+        elif change.action == "merge" and (other := slugs.get(change.other)) is not None and other != at:
+            sizes = [(labels == at).sum(), (labels == other).sum()]
+            stability = float(np.average([groups[at].stability, groups[other].stability], weights=sizes))
+            labels[labels == other] = at
+            groups[at] = Group(change.value or groups[at].name, stability, "merged")
+            del groups[other], slugs[change.slug], slugs[change.other]
+            slugs[slug_of(groups[at].name or "")] = at
+        elif change.action == "split":
+            rows = np.flatnonzero(labels == at)
+            if len(rows) < 4:
+                continue
+            halves = KMeans(2, n_init=10, random_state=seed).fit_predict(evidence()[rows])
+            new = max(groups) + 1
+            labels[rows[halves == 1]] = new
+            name = groups[at].name
+            groups[at] = Group(f"{name} A", groups[at].stability, "split")
+            groups[new] = Group(f"{name} B", groups[at].stability, "split")
+            del slugs[change.slug]
+            slugs |= {slug_of(f"{name} A"): at, slug_of(f"{name} B"): new}
+    order = sorted(groups, key=lambda c: (-int((labels == c).sum()), c))
+    renumbered = np.full_like(labels, -1)
+    for new, old in enumerate(order):
+        renumbered[labels == old] = new
+    matrix = evidence()
+    centres = np.array([matrix[renumbered == c].mean(axis=0) for c in range(len(order))], dtype=np.float32)
+    kept = [groups[c] for c in order]
+    return modes._replace(labels=renumbered, centres=centres, stability=tuple(g.stability for g in kept)), kept
+
+
+def overlay(personas: Sequence[Persona], changes: Sequence[Change]) -> list[Persona]:
+    """The personas with new names and edited prompts."""
+    out = {p.slug: p for p in personas}
+    for change in changes:
+        persona = out.get(change.slug)
+        if persona is None:
+            continue
+        if change.action == "edit":
+            line = PromptLine(section="Written by you", text=change.value, evidence=())
+            prompt = msgspec.structs.replace(
+                persona.prompt, text=change.value, tokens=estimate_tokens(change.value), lines=(line,)
+            )
+            out[change.slug] = msgspec.structs.replace(persona, prompt=prompt, origin="edited")
+        elif change.action == "rename":
+            slug = slug_of(change.value)
+            text = persona.prompt.text.replace(f"You are {persona.name},", f"You are {change.value},", 1)
+            renamed = msgspec.structs.replace(
+                persona, slug=slug, name=change.value, prompt=msgspec.structs.replace(persona.prompt, text=text)
+            )
+            out = {(slug if s == change.slug else s): (renamed if s == change.slug else p) for s, p in out.items()}
+    return list(out.values())

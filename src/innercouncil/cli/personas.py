@@ -1,0 +1,203 @@
+"""`innercouncil personas …`: look at the personas and change them."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from innercouncil.app.discover import changed, load_discovery, rebuild_personas
+from innercouncil.app.settings import Settings
+from innercouncil.cli.discover import WORKSPACE, persona_row
+from innercouncil.cli.progress import StageProgress
+from innercouncil.discovery.naming import slug_of
+from innercouncil.model.errors import PersonaNotFoundError, UsageError
+from innercouncil.model.persona import Change, Discovery, Persona
+from innercouncil.store import database
+from innercouncil.store.workspace import Workspace
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+_CONTROL_RE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+@click.group(epilog="Example: innercouncil personas show code-builder")
+def personas() -> None:
+    """List, show, edit, rename, merge, split or drop personas."""
+
+
+@personas.command("list", epilog="Example: innercouncil personas list --json")
+@WORKSPACE
+@_JSON
+def list_(workspace: Path, as_json: bool) -> None:
+    """List the personas, largest first."""
+    discovery = load_discovery(Workspace(workspace))
+    if as_json:
+        _print_json([persona_row(p) for p in msgspec.to_builtins(discovery.personas)])
+        return
+    table = Table(box=None, header_style="bold")
+    for title in ("persona", "name", "share", "stability", "prompt", ""):
+        table.add_column(title, justify="right" if title in ("share", "stability", "prompt") else "left")
+    for p in discovery.personas:
+        table.add_row(
+            p.slug, Text(p.name), f"{100 * p.share:.0f}%", f"{p.stability:.2f} {p.verdict}", f"{p.prompt.tokens} tokens",
+            "" if p.origin == "discovered" else p.origin,
+        )  # fmt: skip
+    Console().print(table)
+
+
+@personas.command(epilog="Example: innercouncil personas show code-builder --prompt")
+@click.argument("slug")
+@WORKSPACE
+@_JSON
+@click.option("--prompt", "only_prompt", is_flag=True, help="Print only the system prompt.")
+def show(slug: str, workspace: Path, as_json: bool, only_prompt: bool) -> None:
+    """Show one persona with its evidence and its system prompt."""
+    persona = _find(load_discovery(Workspace(workspace)), slug)
+    if as_json:
+        _print_json(msgspec.to_builtins(persona))
+    elif only_prompt:
+        sys.stdout.write(_clean(persona.prompt.text))
+    else:
+        _print_persona(persona)
+
+
+def _print_persona(p: Persona) -> None:
+    console = Console()
+    console.print(Text(f"{p.name}  ({p.slug})", style="bold"))
+    console.print(Text(_clean(p.description)))
+    facts = f"{p.size} messages, {100 * p.share:.0f}%; {p.verdict}, stability {p.stability:.2f}; {100 * p.ambiguous_share:.0f}% lie close to another persona"
+    console.print(Text(facts, style="dim"))
+    for claim in p.claims:
+        share = "" if claim.share is None else f" {100 * claim.share:.0f}%"
+        elsewhere = "" if claim.elsewhere is None else f" (elsewhere {100 * claim.elsewhere:.0f}%)"
+        console.print(Text(f"  - {claim.text}{share}{elsewhere}  [{', '.join(claim.evidence[:3])}]"))
+    console.print(Text(f"\nSystem prompt ({p.prompt.tokens} of {p.prompt.budget} tokens):", style="bold"))
+    console.print(Text(_clean(p.prompt.text)))
+
+
+@personas.command(epilog="Example: innercouncil personas edit code-builder --file prompt.md")
+@click.argument("slug")
+@WORKSPACE
+@click.option(
+    "--file",
+    "source",
+    type=click.File("r", encoding="utf-8"),
+    help="Take the prompt from a file, - for stdin (default: open your editor).",
+)
+def edit(slug: str, workspace: Path, source: click.utils.LazyFile | None) -> None:
+    """Write the persona's system prompt yourself; the generated one stays in generated_prompts.json's evidence."""
+    ws = Workspace(workspace)
+    persona = _find(load_discovery(ws), slug)
+    text = source.read() if source is not None else click.edit(persona.prompt.text, extension=".md")
+    if text is None or text.strip() == persona.prompt.text.strip():
+        click.echo("Nothing changed.", err=True)
+        return
+    if not text.strip():
+        raise UsageError("The prompt is empty; write at least one line, or drop the persona with `personas drop`.")
+    _change(ws, Change(action="edit", slug=slug, value=text.strip() + "\n"))
+
+
+@personas.command(epilog='Example: innercouncil personas rename code-builder "The Maker"')
+@click.argument("slug")
+@click.argument("name")
+@WORKSPACE
+def rename(slug: str, name: str, workspace: Path) -> None:
+    """Give a persona another name."""
+    ws = Workspace(workspace)
+    discovery = load_discovery(ws)
+    _find(discovery, slug)
+    name = " ".join(_clean(name).split())
+    if not name or len(name) > 80:
+        raise UsageError("A name has 1 to 80 characters; give a shorter one.")
+    if slug_of(name) != slug and any(p.slug == slug_of(name) for p in discovery.personas):
+        raise UsageError(f"Another persona is called {name} already; choose a different name.")
+    _change(ws, Change(action="rename", slug=slug, value=name))
+
+
+@personas.command(epilog="Example: innercouncil personas merge code-builder software-debugger --name Engineer")
+@click.argument("slug")
+@click.argument("other")
+@WORKSPACE
+@click.option("--name", default="", help="Name of the merged persona (default: the first one's).")
+def merge(slug: str, other: str, workspace: Path, name: str) -> None:
+    """Make one persona out of two."""
+    ws = Workspace(workspace)
+    discovery = load_discovery(ws)
+    _find(discovery, slug)
+    _find(discovery, other)
+    if slug == other:
+        raise UsageError("A persona cannot be merged with itself; name two different ones.")
+    _change(ws, Change(action="merge", slug=slug, other=other, value=" ".join(_clean(name).split())[:80]))
+
+
+@personas.command(epilog="Example: innercouncil personas split story-writer")
+@click.argument("slug")
+@WORKSPACE
+def split(slug: str, workspace: Path) -> None:
+    """Divide a persona into two."""
+    ws = Workspace(workspace)
+    _find(load_discovery(ws), slug)
+    _change(ws, Change(action="split", slug=slug))
+
+
+@personas.command(epilog="Example: innercouncil personas drop story-writer")
+@click.argument("slug")
+@WORKSPACE
+def drop(slug: str, workspace: Path) -> None:
+    """Take a persona out; its messages stay, without a persona."""
+    ws = Workspace(workspace)
+    discovery = load_discovery(ws)
+    _find(discovery, slug)
+    if len(discovery.personas) == 1:
+        raise UsageError("This is the last persona; a council needs at least one.")
+    _change(ws, Change(action="drop", slug=slug))
+
+
+@personas.command(epilog="Example: innercouncil personas undo")
+@WORKSPACE
+def undo(workspace: Path) -> None:
+    """Take back your latest change."""
+    ws = Workspace(workspace)
+    change = database.undo_change(ws.database)
+    if change is None:
+        click.echo("There is no change to take back.", err=True)
+        return
+    with StageProgress() as watcher:
+        rebuild_personas(ws, _settings(ws), watcher)
+    click.echo(f"Took back: {change.action} {change.slug}.", err=True)
+
+
+def _change(ws: Workspace, change: Change) -> None:
+    changed(ws, change)
+    with StageProgress() as watcher:
+        outcome = rebuild_personas(ws, _settings(ws), watcher)
+    click.echo("Now: " + ", ".join(p.slug for p in outcome.discovery.personas), err=True)
+
+
+def _settings(ws: Workspace) -> Settings:
+    """The settings the personas were made with."""
+    analysis = load_discovery(ws)
+    budget = analysis.personas[0].prompt.budget if analysis.personas else Settings().prompt_tokens
+    return Settings(clusters=analysis.analysis.requested, seed=analysis.analysis.seed, prompt_tokens=budget)
+
+
+def _find(discovery: Discovery, slug: str) -> Persona:
+    for persona in discovery.personas:
+        if persona.slug == slug:
+            return persona
+    known = ", ".join(p.slug for p in discovery.personas)
+    raise PersonaNotFoundError(f"There is no persona called {_clean(slug)}; there are: {known}.")
+
+
+def _clean(text: str) -> str:
+    return _CONTROL_RE.sub("", text)
+
+
+def _print_json(data: object) -> None:
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(data), indent=2).decode("utf-8") + "\n")

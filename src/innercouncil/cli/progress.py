@@ -1,0 +1,46 @@
+"""Progress of the stages on stderr: bars with an estimate on a terminal, a line a stage elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+class StageProgress:
+    """A `Watcher` that draws; use it as a context manager. Quiet with `quiet=True`."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._console = Console(stderr=True, quiet=quiet)
+        self._progress = Progress(
+            TextColumn("{task.description:<24}"),
+            BarColumn(bar_width=28),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+
+    def __enter__(self) -> StageProgress:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._progress.stop()
+
+    def stage(self, title: str, *, done: bool) -> Callable[[int, int], None]:
+        """Draw a new bar, or say that the stage was done before."""
+        if not self._console.is_terminal:
+            self._console.print(f"{title}{' (done before)' if done else ''}", markup=False, highlight=False)
+            return lambda _done, _total: None
+        task = self._progress.add_task(title, total=1, completed=int(done))
+        if done:
+            self._progress.update(task, description=f"{title} (kept)")
+
+        def update(at: int, total: int) -> None:
+            self._progress.update(task, completed=at, total=max(total, 1))
+
+        return update
