@@ -62,6 +62,8 @@ class MessageFeatures(NamedTuple):
     views: dict[str, Counter[str]]
     counts: list[float]
     lexicon: list[float]
+    markers: Counter[str]
+    questions: Counter[str]
 
 
 def clip_voice(text: str) -> str:
@@ -75,6 +77,19 @@ def clip_voice(text: str) -> str:
 def words_of(text: str) -> list[str]:
     """Lower-case words of `text`, with `?` and `!` as words and every number as `0`."""
     return ["0" if w.isdigit() else w for w in _WORD_RE.findall(text.lower())]
+
+
+def word_places(low: str) -> dict[str, tuple[int, int]]:
+    """Where each word and each pair of neighbouring words of a lower-case text first stands: `(start, end)`."""
+    places: dict[str, tuple[int, int]] = {}
+    last, last_start = "", 0
+    for match in _WORD_RE.finditer(low):
+        word = "0" if match[0].isdigit() else match[0]
+        places.setdefault(word, match.span())
+        if last:
+            places.setdefault(f"{last} {word}", (last_start, match.end()))
+        last, last_start = word, match.start()
+    return places
 
 
 @cache
@@ -130,15 +145,15 @@ def extract(item: LabelInput) -> MessageFeatures:
         starts["$" + words[-1]] += 1
     squeezed = " " + " ".join(low[:CHAR_CHARS].split()) + " "
     chars = Counter(squeezed[i : i + n] for n in (3, 4) for i in range(len(squeezed) - n + 1))
-    around = (
-        Counter(set(words)) + Counter(set(pasted)) + Counter(set(before)) + Counter(set(reply)) + Counter(set(history))
-    )
+    around: Counter[str] = Counter()
+    for part in (words, pasted, before, reply, history):
+        around.update(set(part))
     views = {
-        "w": Counter(words) + Counter(f"{a} {b}" for a, b in pairwise(words)),
+        "w": _counted(words, pairwise(words)),
         "s": starts,
         "c": chars,
-        "b": Counter(before[-60:]) + Counter(f"{a} {b}" for a, b in pairwise(before[-8:])),
-        "r": Counter(reply) + _opening(reply),
+        "b": _counted(before[-60:], pairwise(before[-8:])),
+        "r": _with_opening(reply),
         "m": _shape(item, words),
         "p": Counter(pasted),
         "h": Counter(history),
@@ -150,13 +165,25 @@ def extract(item: LabelInput) -> MessageFeatures:
     scale = 1.0 / math.sqrt(len(words) + 1)
     around_scale = 4.0 / math.sqrt(len(pasted) + len(before) + len(reply) + len(history) + 1)
     lexicon = [h * scale for h in voice_hits] + [around_hits[i] * around_scale for i in topics]
-    return MessageFeatures(views, _counts(item, voice, words, before), lexicon)
+    markers = Counter([name for name, _, _ in find_markers(voice)])
+    questions = Counter([name for name, _, _ in find_questions(voice)])
+    counts = _counts(item, voice, words, before, markers, questions)
+    return MessageFeatures(views, counts, lexicon, markers, questions)
 
 
-def _opening(words: list[str]) -> Counter[str]:
-    """How an answer begins tells what was asked: "you're welcome", "i apologize", "here's the updated"."""
+def _counted(words: list[str], pairs: Iterable[tuple[str, str]]) -> Counter[str]:
+    counts = Counter(words)
+    counts.update([f"{a} {b}" for a, b in pairs])
+    return counts
+
+
+def _with_opening(words: list[str]) -> Counter[str]:
+    """Words of an answer; how it begins is marked, for it tells what was asked ("you're welcome", "i apologize")."""
+    counts = Counter(words)
     first = words[:14]
-    return Counter([*(f"^{w}" for w in first), *(f"^{a} {b}" for a, b in pairwise(first))])
+    counts.update([f"^{w}" for w in first])
+    counts.update([f"^{a} {b}" for a, b in pairwise(first)])
+    return counts
 
 
 def _shape(item: LabelInput, words: list[str]) -> Counter[str]:
@@ -177,12 +204,12 @@ def _shape(item: LabelInput, words: list[str]) -> Counter[str]:
     return Counter(tokens + [f"{reply} {w}" for w in set(words[:30])])
 
 
-def _counts(item: LabelInput, voice: str, words: list[str], before: list[str]) -> list[float]:
+def _counts(
+    item: LabelInput, voice: str, words: list[str], before: list[str], markers: Counter[str], questions: Counter[str]
+) -> list[float]:
     n, size, stripped = len(words), len(voice) or 1, voice.strip()
     letters = sum(map(str.isalpha, voice)) or 1
     pasted = len(item.pasted)
-    markers = Counter(name for name, _, _ in find_markers(voice))
-    questions = Counter(name for name, _, _ in find_questions(voice))
     per = 1.0 / math.sqrt(n + 1)
     before_set = set(before)
     return [
@@ -242,14 +269,20 @@ class FeatureSpace:
         data: list[float] = []
         columns: list[int] = []
         ends = [0]
+        idf = self.idf.tolist()
         for row in rows:
             for view in VIEWS:
                 vocabulary = self.vocabulary[view]
-                found = [(vocabulary[t], 1.0 + math.log(n)) for t, n in row.views[view].items() if t in vocabulary]
-                if found:
-                    values = [w * float(self.idf[j]) for j, w in found]
-                    norm = math.sqrt(sum(v * v for v in values))
-                    columns += [j for j, _ in found]
+                counts = row.views[view]
+                known = [t for t in counts if t in vocabulary]
+                if known:
+                    found = [vocabulary[t] for t in known]
+                    values = [
+                        (1.0 if (n := counts[t]) == 1 else 1.0 + math.log(n)) * idf[j]
+                        for t, j in zip(known, found, strict=True)
+                    ]
+                    norm = math.sqrt(sum([v * v for v in values]))
+                    columns += found
                     data += [v / norm for v in values]
             ends.append(len(columns))
         words = sparse.csr_matrix(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
@@ -20,15 +18,17 @@ from innercouncil.discovery.label_features import (
     FeatureSpace,
     LabelInput,
     MessageFeatures,
-    clip_voice,
     extract,
+    word_places,
 )
-from innercouncil.discovery.markers import find_markers, find_questions, length_category
+from innercouncil.discovery.markers import length_category
 from innercouncil.model.conversation import Message
 from innercouncil.model.labels import Evidence, LabelledMessage
 
 FIELDS: Final = ("topic_category", "act", "tone")
 EVIDENCE_PER_FIELD: Final = 3
+EVIDENCE_CHARS: Final = 4000
+"""Spans are looked for in the beginning of a message."""
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -96,9 +96,6 @@ class Labeller:
         self, message: Message, item: LabelInput, feature: MessageFeatures, p: Mapping[str, FloatArray]
     ) -> LabelledMessage:
         chosen = {f: self.heads[f].labels[int(p[f].argmax())] for f in FIELDS}
-        read = clip_voice(item.voice)
-        markers = Counter(name for name, _, _ in find_markers(read))
-        questions = Counter(name for name, _, _ in find_questions(read))
         return LabelledMessage(
             id=message.id,
             conversation_id=message.conversation_id,
@@ -118,30 +115,34 @@ class Labeller:
             act=chosen["act"],
             tone=chosen["tone"],
             confidence={f: round(float(p[f].max()), 4) for f in FIELDS},
-            reasoning_markers=dict(sorted(markers.items())),
-            question_types=tuple(sorted(questions)),
-            length_category=length_category(len(read.split())),
+            reasoning_markers=dict(sorted(feature.markers.items())),
+            question_types=tuple(sorted(feature.questions)),
+            length_category=length_category(len(item.voice.split())),
             evidence=tuple(self._evidence(message.text, feature, chosen)),
         )
 
     def _evidence(self, text: str, feature: MessageFeatures, chosen: Mapping[str, str]) -> Iterator[Evidence]:
         """The person's words with the largest pull towards each chosen label, where they stand in the text."""
+        text = text[:EVIDENCE_CHARS]
         low = text.lower()
+        if len(low) != len(text):
+            return
         vocabulary = self.space.vocabulary["w"]
         terms = [(t, vocabulary[t]) for t in feature.views["w"] if t in vocabulary and "?" not in t and "!" not in t]
+        if not terms:
+            return
+        columns = np.array([j for _, j in terms])
+        idf = self.space.idf[columns]
+        places = word_places(low)
         for field, label in chosen.items():
             head = self.heads[field]
-            column = head.weights[:, head.labels.index(label)]
-            pulls = sorted(
-                ((float(column[j]) * float(self.space.idf[j]), t) for t, j in terms), key=lambda x: (-x[0], x[1])
-            )
-            for weight, term in pulls[:EVIDENCE_PER_FIELD]:
-                if weight <= 0:
+            pulls = head.weights[columns, head.labels.index(label)] * idf
+            for i in np.argsort(-pulls, kind="stable")[:EVIDENCE_PER_FIELD].tolist():
+                if pulls[i] <= 0:
                     break
-                pattern = r"\W+".join(r"\d+" if w == "0" else re.escape(w) for w in term.split())
-                match = re.search(rf"(?<!\w){pattern}(?!\w)", low)
-                if match and len(low) == len(text):
-                    yield Evidence(field, label, match.start(), match.end(), round(weight, 3))
+                where = places.get(terms[i][0])
+                if where:
+                    yield Evidence(field, label, where[0], where[1], round(float(pulls[i]), 3))
 
     def save(self) -> bytes:
         """The labeller as a compressed npz (no pickle), the same bytes for the same labeller."""

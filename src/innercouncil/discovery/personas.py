@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, Literal, NamedTuple
 
@@ -41,7 +41,7 @@ class Inputs(NamedTuple):
     ids: Sequence[str]
     conversations: Sequence[int]
     counts: npt.NDArray[np.float32]
-    labels: dict[str, Sequence[str]]
+    labels: Mapping[str, Sequence[str]]
     """`topic`, `act` and `tone` -> n labels."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 from typing import Final, NamedTuple
@@ -56,7 +56,7 @@ def rules() -> tuple[Rule, ...]:
     return tuple(msgspec.convert(row, Rule) for row in tomllib.loads(text)["rule"])
 
 
-def habits(counts: npt.NDArray[np.float32], labels: dict[str, Sequence[str]]) -> dict[str, BoolArray]:
+def habits(counts: npt.NDArray[np.float32], labels: Mapping[str, Sequence[str]]) -> dict[str, BoolArray]:
     """Feature name -> which messages show it.
 
     `counts` has shape (n, len(COUNT_NAMES)); `labels` holds n labels for each of `topic`, `act`, `tone`.

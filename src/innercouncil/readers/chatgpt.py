@@ -6,13 +6,12 @@ beside it in the tree and is kept as an edited branch.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from innercouncil.model.conversation import Branch, Conversation, ImportReport, Role, Turn
+from innercouncil.readers.fields import as_dict, as_time, as_word, content_id
 
 NAME: Final = "chatgpt"
 
@@ -38,8 +37,6 @@ _STEP_TYPES: Final = frozenset(
     }
 )
 _UNSEEN_CHANNELS: Final = frozenset({"commentary", "analysis"})
-_LATEST: Final = 1e11
-"""Larger numbers of time are milliseconds: as seconds they would lie after the year 5000."""
 
 
 def recognise(sample: object) -> bool:
@@ -68,14 +65,14 @@ def to_conversation(element: object, report: ImportReport) -> Conversation | Non
         report.skip(EMPTY)
         return None
     title = element.get("title")
-    model = _word(element.get("default_model_slug"))
+    model = as_word(element.get("default_model_slug"))
     return Conversation(
-        id=_word(element.get("conversation_id")) or _word(element.get("id")) or _content_id(title, turns),
+        id=as_word(element.get("conversation_id")) or as_word(element.get("id")) or content_id(NAME, title, turns),
         title=title if isinstance(title, str) else "",
         turns=turns,
-        time=_time(element.get("create_time")),
+        time=as_time(element.get("create_time")),
         model=None if model == "auto" else model,
-        assistant_id=_word(element.get("gizmo_id")) or _word(element.get("conversation_template_id")),
+        assistant_id=as_word(element.get("gizmo_id")) or as_word(element.get("conversation_template_id")),
         archived=element.get("is_archived") is True,
         instructions="\n\n".join(instructions),
     )
@@ -125,7 +122,7 @@ class _Tree:
         """The leaf below the newest message; the last one in the file where no message has a time."""
         newest, best = None, -math.inf
         for key, message in self.messages.items():
-            time = _time(message.get("create_time"))
+            time = as_time(message.get("create_time"))
             if (-math.inf if time is None else time) >= best:
                 newest, best = key, -math.inf if time is None else time
         seen: set[str] = set()
@@ -180,7 +177,7 @@ def _turns(tree: _Tree, path: list[str], instructions: list[str], report: Import
 def _turn(message: dict[str, Any], report: ImportReport, *, branch: Branch = "active") -> Turn | None:
     """The turn of a visible message; None where it holds neither text nor attachments."""
     role: Role = "user" if _role(message) == "user" else "assistant"
-    metadata = _dict(message.get("metadata"))
+    metadata = as_dict(message.get("metadata"))
     content = message.get("content")
     if metadata.get("is_do_not_remember") is True or message.get("is_do_not_remember") is True:
         report.skip(f"message {FORGOTTEN}")
@@ -195,9 +192,9 @@ def _turn(message: dict[str, Any], report: ImportReport, *, branch: Branch = "ac
     return Turn(
         role=role,
         text=text,
-        id=_word(message.get("id")),
-        time=_time(message.get("create_time")),
-        model=_word(metadata.get("model_slug")) if role == "assistant" else None,
+        id=as_word(message.get("id")),
+        time=as_time(message.get("create_time")),
+        model=as_word(metadata.get("model_slug")) if role == "assistant" else None,
         attachments=attachments,
         branch=branch,
     )
@@ -225,7 +222,7 @@ def _count_unseen(message: dict[str, Any], report: ImportReport) -> None:
 
 
 def _is_hidden(message: dict[str, Any]) -> bool:
-    return _dict(message.get("metadata")).get("is_visually_hidden_from_conversation") is True
+    return as_dict(message.get("metadata")).get("is_visually_hidden_from_conversation") is True
 
 
 def _is_zero(weight: object) -> bool:
@@ -233,11 +230,11 @@ def _is_zero(weight: object) -> bool:
 
 
 def _role(message: dict[str, Any]) -> str | None:
-    return _word(_dict(message.get("author")).get("role"))
+    return as_word(as_dict(message.get("author")).get("role"))
 
 
 def _kind(message: dict[str, Any]) -> str:
-    return _word(_dict(message.get("content")).get("content_type")) or "text"
+    return as_word(as_dict(message.get("content")).get("content_type")) or "text"
 
 
 def _is_instruction(message: dict[str, Any]) -> bool:
@@ -246,10 +243,10 @@ def _is_instruction(message: dict[str, Any]) -> bool:
 
 def _instructions(message: dict[str, Any]) -> str:
     """The person's custom instructions; the raw words where the export keeps them beside the wrapped ones."""
-    metadata, content = _dict(message.get("metadata")), _dict(message.get("content"))
+    metadata, content = as_dict(message.get("metadata")), as_dict(message.get("content"))
     if metadata.get("is_do_not_remember") is True:
         return ""
-    raw = _dict(metadata.get("user_context_message_data"))
+    raw = as_dict(metadata.get("user_context_message_data"))
     words = [raw.get("about_user_message"), raw.get("about_model_message")]
     if not any(isinstance(w, str) and w.strip() for w in words):
         words = [content.get("user_profile"), content.get("user_instructions")]
@@ -285,47 +282,16 @@ def _attachments(content: object, metadata: dict[str, Any]) -> tuple[str, ...]:
     names: dict[str, None] = {}
     ids: set[str] = set()
     for item in listed if isinstance(listed, list) else ():
-        file = _dict(item)
-        key = _word(file.get("id"))
-        name = _word(file.get("name")) or key
+        file = as_dict(item)
+        key = as_word(file.get("id"))
+        name = as_word(file.get("name")) or key
         ids |= {key} if key else set()
         if name:
             names[name] = None
-    parts = _dict(content).get("parts")
+    parts = as_dict(content).get("parts")
     for part in parts if isinstance(parts, list) else ():
-        pointer = _word(_dict(part).get("asset_pointer"))
+        pointer = as_word(as_dict(part).get("asset_pointer"))
         key = pointer.rpartition("://")[2] if pointer else None
         if key and key not in ids:
             names[key] = None
     return tuple(names)
-
-
-def _content_id(title: object, turns: tuple[Turn, ...]) -> str:
-    """An id for a conversation that has none: the same whenever the same conversation is read again."""
-    digest = hashlib.blake2b(repr(title).encode("utf-8", "replace"), digest_size=8)
-    for turn in turns:
-        digest.update(f"\0{turn.role}\0{turn.time}\0{turn.text}".encode("utf-8", "replace"))
-    return f"{NAME}-{digest.hexdigest()}"
-
-
-def _dict(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _word(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
-def _time(value: object) -> float | None:
-    """Seconds since the epoch from a number (seconds or milliseconds) or an ISO date; None for anything else."""
-    if isinstance(value, str):
-        try:
-            moment = datetime.fromisoformat(value)
-            value = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-        except (ValueError, OverflowError):
-            return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    if abs(value) > _LATEST:
-        value = value / 1000 if abs(value) < 1e15 else 0
-    return float(value) if 0 < value < _LATEST else None
