@@ -248,7 +248,7 @@ class _Run:
                 return
             modes, points, at, leaks = self._modes()
             scores = self.scores
-            inputs = Inputs(scores.ids, scores.conversations.tolist(), scores.counts, scores.labels)
+            inputs = Inputs(scores.ids, scores.conversations.tolist(), scores.counts, scores.labels, scores.languages)
             groups = [Group(None, modes.stability[c], "discovered") for c in range(len(modes.centres))]
             redactor = Redactor()
             personas = self._build(inputs, modes, groups, redactor, progress)

@@ -113,7 +113,7 @@ def _label_batch(data: bytes) -> _Batch:
         b"".join(encoder.encode(m) + b"\n" for m in labelled.messages),
         [m.id for m in messages],
         [m.conversation_id for m in messages],
-        {f: p.astype(np.float16) for f, p in labelled.probabilities.items()},  # type: ignore[misc]
+        {f: p.astype(np.float16) for f, p in labelled.probabilities.items()},
         labelled.counts,
         {
             "topic": [m.topic_category for m in labelled.messages],

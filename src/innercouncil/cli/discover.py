@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import click
 import msgspec
@@ -39,10 +40,13 @@ WORKSPACE: Final = click.option(
 )  # fmt: skip
 
 
-def with_options(*options: Any) -> Any:
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def with_options(*options: Callable[[Any], Any]) -> Callable[[F], F]:
     """Decorate a command with several options, shown in this order."""
 
-    def decorate(function: Any) -> Any:
+    def decorate(function: F) -> F:
         for option in reversed(options):
             function = option(function)
         return function

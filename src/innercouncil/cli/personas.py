@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from typing import TextIO
 
 import click
 import msgspec
@@ -90,7 +91,7 @@ def _print_persona(p: Persona) -> None:
     type=click.File("r", encoding="utf-8"),
     help="Take the prompt from a file, - for stdin (default: open your editor).",
 )
-def edit(slug: str, workspace: Path, source: click.utils.LazyFile | None) -> None:
+def edit(slug: str, workspace: Path, source: TextIO | None) -> None:
     """Write the persona's system prompt yourself; the generated one stays in generated_prompts.json's evidence."""
     ws = Workspace(workspace)
     persona = _find(load_discovery(ws), slug)

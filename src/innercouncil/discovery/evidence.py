@@ -53,7 +53,9 @@ def build_evidence(
     words = np.expm1(counts[:, COUNT_NAMES.index("words")])
     strength = np.asarray(np.minimum(1.0, words / 12.0), dtype=np.float32)
     blocks: list[FloatArray] = [
-        np.sqrt(probabilities[f]) * weights[f] for f in ("act", "topic_category", "tone") if weights.get(f)
+        np.asarray(np.sqrt(probabilities[f]) * weights[f], dtype=np.float32)
+        for f in ("act", "topic_category", "tone")
+        if weights.get(f)
     ]
     if weights.get("style"):
         blocks.append(np.asarray(_style(counts) * weights["style"], dtype=np.float32))

@@ -28,6 +28,8 @@ AMBIGUOUS: Final = 0.1
 """A margin below this counts a message as lying between two personas."""
 
 _SENTENCE_RE: Final = re.compile(r"[^.!?\n]{15,160}[.!?]?")
+_SYMBOLS_RE: Final = re.compile(r"[{}\[\]<>=;#\\_|]{2,}|(?:[{}<>=;#\\|][^{}<>=;#\\|]{0,30}){4,}")
+"""Unmarked code or markup: no example of a voice."""
 _INSISTS_RE: Final = re.compile(
     r"\b(?:must|make sure|always|never|should|don'?t|do not|i want|i need|i prefer|i'd like|instead of|important|at least|at most"
     r"|only|exactly|without|avoid|because)\b",
@@ -43,6 +45,8 @@ class Inputs(NamedTuple):
     counts: npt.NDArray[np.float32]
     labels: Mapping[str, Sequence[str]]
     """`topic`, `act` and `tone` -> n labels."""
+    languages: Sequence[str]
+    """n language codes, "" where unknown."""
 
 
 class Tally:
@@ -207,9 +211,15 @@ class _Part:
     def _ids(self, rows: Iterable[int]) -> tuple[str, ...]:
         return tuple(self.inputs.ids[r] for r in rows)
 
+    def _main_language(self) -> str:
+        spoken = Counter(self.inputs.languages[int(r)] for r in self.central)
+        del spoken[""]
+        return spoken.most_common(1)[0][0] if spoken else ""
+
     def _exemplars(self) -> tuple[Exemplar, ...]:
-        """Central messages of telling length from different conversations, no two alike."""
+        """Central messages of telling length, in the persona's main language, from different conversations, no two alike."""
         chosen: list[Exemplar] = []
+        language = self._main_language()
         seen: list[set[str]] = []
         used: set[int] = set()
         for row in self.central:
@@ -217,6 +227,8 @@ class _Part:
             voice = " ".join(self.texts.voice.get(r, "").split())
             words = set(voice.lower().split())
             if not 6 <= len(voice.split()) <= 60 or self.inputs.conversations[r] in used:
+                continue
+            if self.inputs.languages[r] not in ("", language) or _SYMBOLS_RE.search(voice):
                 continue
             if any(len(words & other) > 0.6 * len(words | other) for other in seen):
                 continue
