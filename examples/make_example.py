@@ -199,16 +199,37 @@ BUSINESS = [
 MATHS = [
     ["What is the probability of rolling at least one six with four dice?", "And with five dice, as a fraction?"],
     ["Solve x^2 - 5x + 6 = 0.", "Solve 2x^2 + 3x - 2 = 0 by completing the square."],
-    ["Prove that the sum of three consecutive integers is divisible by 3.", "Is the same true for four consecutive integers and 4? Give a proof or a counterexample."],
-    ["Find the derivative of f(x) = x^2 * sin(x).", "At which points between 0 and 2*pi is it zero? Approximate to two decimals."],
-    ["A tank fills in 6 hours with one pump and in 4 hours with another. How long do both need together?", "How long if the second pump starts an hour later?"],
+    [
+        "Prove that the sum of three consecutive integers is divisible by 3.",
+        "Is the same true for four consecutive integers and 4? Give a proof or a counterexample.",
+    ],
+    [
+        "Find the derivative of f(x) = x^2 * sin(x).",
+        "At which points between 0 and 2*pi is it zero? Approximate to two decimals.",
+    ],
+    [
+        "A tank fills in 6 hours with one pump and in 4 hours with another. How long do both need together?",
+        "How long if the second pump starts an hour later?",
+    ],
     ["Compute the area of a triangle with sides 7, 8 and 9.", "What is the radius of its inscribed circle?"],
-    ["How many ways are there to arrange the letters of BANANA?", "How many of them do not have two N next to each other?"],
+    [
+        "How many ways are there to arrange the letters of BANANA?",
+        "How many of them do not have two N next to each other?",
+    ],
     ["Evaluate the integral of x * e^x from 0 to 1.", "Why does integration by parts work here and substitution not?"],
-    ["Show that the square root of 2 is irrational.", "Does the same proof work for the square root of 4? Where does it break?"],
-    ["A bag holds 5 red and 3 blue marbles. Two are drawn without replacement. What is the probability that both are red?", "What is the expected number of red ones?"],
+    [
+        "Show that the square root of 2 is irrational.",
+        "Does the same proof work for the square root of 4? Where does it break?",
+    ],
+    [
+        "A bag holds 5 red and 3 blue marbles. Two are drawn without replacement. What is the probability that both are red?",
+        "What is the expected number of red ones?",
+    ],
     ["Determine all integers n for which n^2 + 3n is a prime number.", "What if n may be negative?"],
-    ["A line passes through (1, 2) and (4, 11). Find its equation and where it crosses the x-axis.", "What is the distance of the point (0, 5) from this line?"],
+    [
+        "A line passes through (1, 2) and (4, 11). Find its equation and where it crosses the x-axis.",
+        "What is the distance of the point (0, 5) from this line?",
+    ],
 ]
 ANSWERS = {
     "software": "Here is the change. The cause is that the call returns nothing when the line is empty.\n\n```python\nwith open_port() as port:\n    value = parse(port.readline())\n```\n\nRun the test again after that.",
@@ -255,7 +276,11 @@ def conversation(kind: str, number: int, questions: list[str], at: float) -> dic
 def main() -> None:
     """Write the example."""
     rng = random.Random(7)
-    chats = [(k, i, q) for k, qs in (("software", SOFTWARE), ("story", STORY), ("business", BUSINESS), ("maths", MATHS)) for i, q in enumerate(qs)]
+    chats = [
+        (k, i, q)
+        for k, qs in (("software", SOFTWARE), ("story", STORY), ("business", BUSINESS), ("maths", MATHS))
+        for i, q in enumerate(qs)
+    ]
     rng.shuffle(chats)
     at, out = START, []
     hours = {"software": (19, 23), "story": (5, 8), "business": (9, 13), "maths": (15, 18)}

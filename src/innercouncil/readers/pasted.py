@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Final
 
 from innercouncil.model.conversation import Span, SpanKind
@@ -172,7 +173,7 @@ def _documents(text: str, kinds: list[tuple[SpanKind, int, int]]) -> list[tuple[
 
 def _paragraphs(text: str, start: int, end: int) -> list[tuple[int, int]]:
     cuts = [start, *(m.end() for m in _PARAGRAPH_RE.finditer(text, start, end)), end]
-    return [(a, b) for a, b in zip(cuts, cuts[1:], strict=False) if text[a:b].strip()]
+    return [(a, b) for a, b in pairwise(cuts) if text[a:b].strip()]
 
 
 def _document_in(text: str, start: int, end: int) -> list[tuple[SpanKind, int, int]]:

@@ -53,7 +53,7 @@ def read(member: Member, report: ImportReport) -> Iterator[Conversation]:
                     time=as_time(data.get("time")),
                     model=as_word(data.get("model")),
                     attachments=tuple(a for a in as_list(data.get("attachments")) if isinstance(a, str)),
-                )  # fmt: skip
+                )
             )
     if current:
         yield _conversation(current, turns, done)
