@@ -196,8 +196,12 @@ def _choose(candidates: Sequence[CandidateK], *, forced: bool) -> tuple[int, str
     """Index of the candidate to take, and why."""
     if forced or len(candidates) == 1:
         return 0, "the number was given" if forced else "there is too little text for more"
-    at = max(range(len(candidates)), key=lambda i: (candidates[i].score, -candidates[i].k))
-    return at, "its clusters are the most stable and the best separated for their number"
+    sound = [i for i, c in enumerate(candidates) if min(c.stability) >= DOUBTFUL]
+    if sound:
+        at = max(sound, key=lambda i: (candidates[i].score, -candidates[i].k))
+        return at, "of the numbers whose every cluster comes back, it sets the clusters apart best"
+    at = max(range(len(candidates)), key=lambda i: (min(candidates[i].stability), -candidates[i].k))
+    return at, "no number gives clusters that all come back; this one comes nearest"
 
 
 def _ordered(
