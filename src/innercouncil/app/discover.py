@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, ParamSpec, Protocol, TypeVar
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from innercouncil import __version__
 from innercouncil.app.labelling import Scores, label_file, load_scores, read_labelled
@@ -200,11 +201,11 @@ class _Run:
                 return
             scores = self.scores
             evidence = build_evidence(scores.probabilities, scores.counts, scores.conversations.tolist())
-            modes = find_modes(
+            modes = _single_threaded(find_modes)(
                 evidence.matrix, evidence.strength, scores.conversations.tolist(), clusters=s.clusters, seed=s.seed,
                 bootstraps=s.bootstraps, sample=s.profile.sample, progress=progress,
             )  # fmt: skip
-            points, at = project(evidence.matrix, modes.labels, MAP_POINTS, s.seed)
+            points, at = _single_threaded(project)(evidence.matrix, modes.labels, MAP_POINTS, s.seed)
             info = _ModesInfo(
                 modes.stability, modes.candidates, modes.chosen, modes.why, modes.outliers, modes.empty,
                 {
@@ -253,7 +254,9 @@ class _Run:
             redactor = Redactor()
             personas = self._build(inputs, modes, groups, redactor, progress)
             if any(c.action in ("merge", "split", "drop") for c in changes):
-                modes, groups = apply_structure(modes, personas, changes, self._evidence, self.settings.seed)
+                modes, groups = _single_threaded(apply_structure)(
+                    modes, personas, changes, self._evidence, self.settings.seed
+                )
                 redactor = Redactor()
                 personas = self._build(inputs, modes, groups, redactor, progress)
             personas = overlay(personas, changes)
@@ -325,7 +328,7 @@ class _Run:
             personas=tuple(personas),
             analysis=analysis,
             map=tuple(
-                MapPoint(s.ids[r], round(float(x), 4), round(float(y), 4), slug_at[r])
+                MapPoint(s.ids[r], round(float(x), 3), round(float(y), 3), slug_at[r])
                 for r, (x, y) in zip(at.tolist(), points, strict=True)
             ),
             redaction=redaction,
@@ -387,6 +390,20 @@ class _Run:
             "labels": ws.categorized_messages,
         }
         return Outcome(load_discovery(ws), self.import_report(), files, tuple(self.resumed))
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _single_threaded(function: Callable[P, R]) -> Callable[P, R]:
+    """Run on one thread of BLAS and OpenMP: the order in which threads add up would change the last digits."""
+
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        with threadpool_limits(limits=1):
+            return function(*args, **kwargs)
+
+    return run
 
 
 def _data_until(discovery: Discovery) -> str:

@@ -9,7 +9,7 @@ one-mode null the most (the idea of the gap statistic, Tibshirani, Walther & Has
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from sklearn.metrics import adjusted_mutual_info_score, silhouette_score
 
 from innercouncil.model.persona import CandidateK
 
-FloatArray = npt.NDArray[np.float32]
+FloatArray = npt.NDArray[np.floating[Any]]
 IntArray = npt.NDArray[np.int32]
 
 K_RANGE: Final = (2, 3, 4, 5, 6)
@@ -66,7 +66,7 @@ def find_modes(
     groups = np.asarray(conversations)
     usable = np.flatnonzero((strength > 0) | _has_neighbour(groups))
     judged = usable[_sample_groups(groups[usable], sample, rng)]
-    points, point_groups = matrix[judged], groups[judged]
+    points, point_groups = matrix[judged].astype(np.float64), groups[judged]
     possible = [k for k in ((clusters,) if clusters else K_RANGE) if k <= max(1, len(points) // 8)] or [1]
     steps = len(possible) * (bootstraps + NULLS)
     done = 0
@@ -85,7 +85,7 @@ def find_modes(
         tried.append((model, _candidate(points, model, stability, null, seed)))
     at, why = _choose([c for _, c in tried], forced=clusters is not None)
     model, best = tried[at]
-    centres, stability_by_size = _ordered(model.cluster_centers_.astype(np.float32), points, best.stability)
+    centres, stability_by_size = _ordered(model.cluster_centers_, points, best.stability)
     labels, margin, outliers = _assign(matrix, centres, usable, points)
     return Modes(
         labels,
@@ -213,8 +213,9 @@ def _ordered(
 
 
 def _distances(points: FloatArray, centres: FloatArray) -> FloatArray:
+    points = np.asarray(points, dtype=np.float64)
     squared = (points**2).sum(axis=1)[:, None] - 2 * points @ centres.T + (centres**2).sum(axis=1)[None, :]
-    return np.asarray(np.sqrt(np.maximum(squared, 0)), dtype=np.float32)
+    return np.asarray(np.sqrt(np.maximum(squared, 0)))
 
 
 def _assign(
@@ -223,7 +224,7 @@ def _assign(
     """Nearest centre for every usable row; rows farther out than nearly all of the judged ones belong nowhere."""
     labels = np.full(len(matrix), -1, dtype=np.int32)
     margin = np.zeros(len(matrix), dtype=np.float32)
-    distance = _distances(matrix[usable], centres)
+    distance = np.round(_distances(matrix[usable].astype(np.float64), centres), 6)
     nearest = distance.argmin(axis=1)
     own = distance[np.arange(len(usable)), nearest]
     reference = _distances(points, centres).min(axis=1)

@@ -18,11 +18,11 @@ def project(
     """
     rng = np.random.default_rng(seed)
     rows = np.arange(len(matrix)) if len(matrix) <= most else np.sort(rng.choice(len(matrix), most, replace=False))
-    points = matrix[rows]
+    points = matrix[rows].astype(np.float64)
     parts = min(20, points.shape[1], len(points))
     if parts < 2:
         return np.zeros((len(rows), 2), np.float32), rows.astype(np.int32)
-    reduced = PCA(parts, random_state=seed).fit_transform(points)
+    reduced = PCA(parts, svd_solver="full").fit_transform(points)
     plane = reduced[:, :2]
     inside = labels[rows] >= 0
     if len(np.unique(labels[rows][inside])) >= 3:
@@ -31,4 +31,4 @@ def project(
         plane = model.transform(reduced)
     low, high = np.quantile(plane, [0.005, 0.995], axis=0)
     scaled = 2 * (plane - low) / np.maximum(high - low, 1e-9) - 1
-    return np.clip(scaled, -1.1, 1.1).astype(np.float32), rows.astype(np.int32)
+    return np.round(np.clip(scaled, -1.1, 1.1), 4).astype(np.float32), rows.astype(np.int32)
