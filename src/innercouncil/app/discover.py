@@ -259,9 +259,10 @@ class _Run:
                 )
                 redactor = Redactor()
                 personas = self._build(inputs, modes, groups, redactor, progress)
+            generated = overlay(personas, [c for c in changes if c.action != "edit"])
             personas = overlay(personas, changes)
             discovery = self._discovery(personas, modes, points, at, leaks, redactor.report())
-            self._write_persona_files(discovery, modes)
+            self._write_persona_files(discovery, modes, generated)
 
     def _evidence(self) -> npt.NDArray[np.float32]:
         s = self.scores
@@ -336,7 +337,7 @@ class _Run:
             transitions={k: dict(v.most_common()) for k, v in transitions.items()},
         )
 
-    def _write_persona_files(self, discovery: Discovery, modes: Modes) -> None:
+    def _write_persona_files(self, discovery: Discovery, modes: Modes, generated: Sequence[Persona]) -> None:
         with disk_errors(self.ws.clusters):
             wanted = {self._messages_of(p.slug).name for p in discovery.personas}
             for old in self.ws.clusters.glob("persona_*.jsonl"):
@@ -347,14 +348,10 @@ class _Run:
                 for row, line in enumerate(lines):
                     if modes.labels[row] == c:
                         out.write(line)
-        prompts = {
-            p.slug: {"name": p.name, "description": p.description, **msgspec.to_builtins(p.prompt)}
-            for p in discovery.personas
-        }
         self.ws.write_json(self.ws.personas_json, discovery.personas)
         self.ws.write_json(self.ws.cluster_analysis, discovery.analysis)
-        self.ws.write_json(self.ws.generated_prompts, prompts)
-        self.ws.write_json(self.ws.system_prompts, prompts)
+        self.ws.write_json(self.ws.generated_prompts, _prompts_of(generated))
+        self.ws.write_json(self.ws.system_prompts, _prompts_of(discovery.personas))
         self.ws.write_json(self.ws.redactions, discovery.redaction)
         with writing(self.ws.discovery) as f:
             f.write(msgspec.json.encode(discovery))
@@ -390,6 +387,10 @@ class _Run:
             "labels": ws.categorized_messages,
         }
         return Outcome(load_discovery(ws), self.import_report(), files, tuple(self.resumed))
+
+
+def _prompts_of(personas: Sequence[Persona]) -> dict[str, Any]:
+    return {p.slug: {"name": p.name, "description": p.description, **msgspec.to_builtins(p.prompt)} for p in personas}
 
 
 P = ParamSpec("P")

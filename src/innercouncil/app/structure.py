@@ -8,7 +8,6 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from sklearn.cluster import KMeans
 
 from innercouncil.discovery.cluster import Modes
 from innercouncil.discovery.naming import slug_of
@@ -55,6 +54,8 @@ def apply_structure(
             rows = np.flatnonzero(labels == at)
             if len(rows) < 4:
                 continue
+            from sklearn.cluster import KMeans
+
             halves = KMeans(2, n_init=10, random_state=seed).fit_predict(evidence()[rows])
             new = max(groups) + 1
             labels[rows[halves == 1]] = new

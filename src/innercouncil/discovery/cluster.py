@@ -9,14 +9,15 @@ one-mode null the most (the idea of the gap statistic, Tibshirani, Walther & Has
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.cluster import KMeans
-from sklearn.metrics import adjusted_mutual_info_score, silhouette_score
 
 from innercouncil.model.persona import CandidateK
+
+if TYPE_CHECKING:
+    from sklearn.cluster import KMeans
 
 FloatArray = npt.NDArray[np.floating[Any]]
 IntArray = npt.NDArray[np.int32]
@@ -101,6 +102,8 @@ def find_modes(
 
 
 def _fit(points: FloatArray, k: int, seed: int, *, starts: int) -> KMeans:
+    from sklearn.cluster import KMeans  # two seconds: only the stage that needs it should wait
+
     return KMeans(n_clusters=k, n_init=starts, max_iter=200, random_state=seed).fit(points)
 
 
@@ -174,6 +177,8 @@ def _separation(points: FloatArray, model: KMeans) -> float:
 def _candidate(
     points: FloatArray, model: KMeans, stability: tuple[float, ...], null: tuple[float, float], seed: int
 ) -> CandidateK:
+    from sklearn.metrics import silhouette_score
+
     k = int(model.n_clusters)
     silhouette = 0.0
     if 1 < k < len(points):
@@ -242,6 +247,8 @@ def _assign(
 
 def leak(labels: IntArray, other: Sequence[object]) -> float:
     """Adjusted mutual information of the clusters with something they should not merely be (0 none, 1 the same)."""
+    from sklearn.metrics import adjusted_mutual_info_score
+
     keep = labels >= 0
     if keep.sum() < 2:
         return 0.0

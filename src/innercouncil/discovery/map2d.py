@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.decomposition import PCA
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 
 def project(
@@ -16,6 +14,9 @@ def project(
     With three clusters or more the plane is the one that sets the clusters apart best (linear discriminant analysis on
     the leading principal components), with fewer it is that of the two main directions of variance.
     """
+    from sklearn.decomposition import PCA  # see cluster.py
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
     rng = np.random.default_rng(seed)
     rows = np.arange(len(matrix)) if len(matrix) <= most else np.sort(rng.choice(len(matrix), most, replace=False))
     points = matrix[rows].astype(np.float64)

@@ -16,9 +16,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import names
-import phonenumbers
-from detect_secrets.core.scan import scan_line
-from detect_secrets.settings import transient_settings
 from stdnum import iban, luhn
 from stdnum.us import ssn
 
@@ -128,6 +125,8 @@ class Redactor:
     def _phones(self, text: str) -> Iterator[tuple[int, int]]:
         if sum(map(str.isdigit, text)) < 7:
             return
+        import phonenumbers  # half a second: only where there are digits to look at
+
         for match in phonenumbers.PhoneNumberMatcher(text, self._region):
             yield match.start, match.end
 
@@ -154,6 +153,8 @@ def _settings() -> dict[str, Any]:
 
 
 def _scanner() -> AbstractContextManager[Any]:
+    from detect_secrets.settings import transient_settings
+
     context: AbstractContextManager[Any] = transient_settings(_settings())
     return context
 
@@ -166,6 +167,8 @@ def _secrets(text: str) -> Iterator[tuple[int, int]]:
             yield match.span(2)
     if not any(map(str.isdigit, text)):
         return
+    from detect_secrets.core.scan import scan_line
+
     with _scanner():
         for line in text.splitlines():
             for secret in scan_line(line[:2000]):
