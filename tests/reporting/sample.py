@@ -111,7 +111,7 @@ def make_hostile() -> Discovery:
         return value
 
     found = make_discovery(3, 60)
-    data = msgspec.to_builtins(found)
+    data = msgspec.json.decode(msgspec.json.encode(found))
     for i, p in enumerate(data["personas"]):
         slug = f"{NASTY}{i}"
         for field in ("topics", "acts", "tones"):
@@ -150,7 +150,7 @@ def _persona(i: int, name: str, slug: str, sizes: list[int], rng: random.Random,
         Claim(text=text, evidence=tuple(ids[n : n + 6]), share=share, elsewhere=elsewhere)
         for n, (text, share, elsewhere) in enumerate(
             (("writes in lower case", 0.87, 0.21), ("has working things made", 0.31, 0.04),
-             ("names what must not happen before saying what should", 0.26, 0.11), (f"is mostly about {topic}", 0.82, None))
+             ("names what must not happen before saying what should", 0.26, 0.11), (f"is mostly about {topic.replace('_', ' and ')}", 0.82, None))
         )
     )  # fmt: skip
     return Persona(
@@ -201,7 +201,7 @@ def _persona(i: int, name: str, slug: str, sizes: list[int], rng: random.Random,
             f"{2023 + m // 12}-{m % 12 + 1:02d}": max(0, round(30 + 26 * math.sin(m / 3 + i) + rng.gauss(0, 6)))
             for m in range(months)
             if m % 11 != 4
-        },  # fmt: skip
+        },
         hours=tuple((rng.randrange(30, 60) if h in hours else rng.randrange(6)) if months else 0 for h in range(24)),
         median_words=12.5 + 9 * i,
         question_share=0.31,

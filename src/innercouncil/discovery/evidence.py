@@ -66,13 +66,13 @@ def build_evidence(
 def _style(counts: FloatArray) -> FloatArray:
     """Style counts as ranks in (0, 1), ties averaged, scaled so that the block's total variance is about one."""
     columns = counts[:, [COUNT_NAMES.index(name) for name in STYLE]]
-    ranked = np.empty_like(columns)
+    ranked = np.empty(columns.shape, dtype=np.float64)
     for j in range(columns.shape[1]):
         _, inverse, size = np.unique(columns[:, j], return_inverse=True, return_counts=True)
         upper = np.cumsum(size)
         ranked[:, j] = ((upper - (size - 1) / 2) / len(columns))[inverse]
     spread = np.sqrt(np.maximum(ranked.var(axis=0).sum(), 1e-9))
-    return np.asarray((ranked - ranked.mean(axis=0)) / spread, dtype=np.float32)
+    return np.asarray(np.round((ranked - ranked.mean(axis=0)) / spread, 6), dtype=np.float32)
 
 
 def _settle(own: FloatArray, strength: FloatArray, conversations: npt.NDArray[np.int_], pull: float) -> FloatArray:

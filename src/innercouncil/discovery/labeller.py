@@ -42,16 +42,19 @@ class LinearHead(NamedTuple):
     bias: FloatArray
     temperature: float
 
-    def logits(self, rows: sparse.csr_matrix) -> FloatArray:
+    def logits(self, rows: sparse.csr_matrix) -> npt.NDArray[np.float64]:
         """Uncalibrated scores, shape (n, n_labels)."""
-        return np.asarray(rows @ self.weights + self.bias, dtype=np.float32)
+        return np.asarray(rows.astype(np.float64) @ self.weights.astype(np.float64) + self.bias, dtype=np.float64)
 
-    def probabilities(self, logits: FloatArray) -> FloatArray:
-        """Calibrated probabilities, shape (n, n_labels)."""
+    def probabilities(self, logits: npt.NDArray[np.float64]) -> FloatArray:
+        """Calibrated probabilities to five places, shape (n, n_labels).
+
+        Rounded, because the last bits of vectorised arithmetic depend on where arrays happen to lie in memory.
+        """
         scaled = logits / self.temperature
         scaled -= scaled.max(axis=1, keepdims=True)
         p = np.exp(scaled)
-        return np.asarray(p / p.sum(axis=1, keepdims=True), dtype=np.float32)
+        return np.asarray(np.round(p / p.sum(axis=1, keepdims=True), 5), dtype=np.float32)
 
 
 class Labelled(NamedTuple):
