@@ -23,6 +23,8 @@ COLOURS: Final = (
 """A colour per persona for light and dark pages. Searched in OKLCH for the greatest smallest distance (OKLab) to each
 other and to the grey of unassigned dots, for normal sight and for protan, deutan and tritan sight (Machado et al. 2009);
 at least 3:1 against the card. From the seventh persona on they repeat, with square dots."""
+LOOSE: Final = ("#b4bac2", "#59626d")
+"""The colour of messages without a persona."""
 
 MAX_POINTS: Final = 5_000
 MAX_MONTHS: Final = 72
@@ -52,7 +54,8 @@ def render_report(discovery: Discovery, report: ImportReport, *, generated: str,
     """The page as text; same arguments, same bytes. Everything from the export is escaped."""
     personas = discovery.personas
     texts = {e.id: e.text for p in personas for e in p.exemplars}
-    months = _axis({m for p in personas for m in p.months})
+    dated = sorted({m for p in personas for m in p.months if _MONTH_RE.fullmatch(m)})
+    months = _axis(dated)
     topics = sorted({t for p in personas for t in discovery.topic_by_persona.get(p.slug, {})})
     slugs = [p.slug for p in personas]
     points = _points(discovery)
@@ -67,17 +70,20 @@ def render_report(discovery: Discovery, report: ImportReport, *, generated: str,
         unassigned=sum(discovery.analysis.unassigned.values()),
         generated=generated,
         version=version,
-        period=(months[0], months[-1]) if months else None,
+        period=(dated[0], dated[-1]) if dated else None,
         topics=topics,
         topic_rows=[_shares(p.slug, topics, discovery.topic_by_persona) for p in personas],
         transition_rows=[_shares(p.slug, slugs, discovery.transitions) for p in personas],
         redaction=discovery.redaction,
         redacted_messages=len({m for m, _, _ in discovery.redaction.places}),
         colours=COLOURS,
+        loose=LOOSE,
         points=len(points),
         all_points=len(discovery.map),
         loose_points=sum(1 for _, _, group in points if group < 0),
-        map_data=_as_script_data({"names": [_clean(p.name) for p in personas], "points": points, "colours": COLOURS}),
+        map_data=_as_script_data(
+            {"names": [_clean(p.name) for p in personas], "points": points, "colours": COLOURS, "loose": LOOSE}
+        ),
     )
 
 
@@ -92,6 +98,7 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
     )
     environment.filters["percent"] = _percent
+    environment.filters["times"] = times
     environment.filters["thousands"] = lambda x: f"{x:,}"
     environment.filters["words"] = lambda x: str(x).replace("math_science", "math and science").replace("_", " ")
     environment.filters["number"] = lambda x, digits=2: f"{x:.{digits}f}"
@@ -107,6 +114,11 @@ def _as_script_data(value: Any) -> Markup:
     """JSON that cannot end the script element it stands in, nor be read as HTML (U+2028 and U+2029 are escaped as ASCII)."""
     text = json.dumps(value, ensure_ascii=True, separators=(",", ":"))
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))  # noqa: S704 - escaped above
+
+
+def times(lift: float) -> str:
+    """A lift with as many digits as it deserves: "1.8×", "18×", "over 100×"."""
+    return "over 100×" if lift >= 100 else f"{lift:.0f}×" if lift >= 9.95 else f"{lift:.1f}×"
 
 
 def _percent(share: float) -> str:
@@ -135,13 +147,18 @@ def _points(discovery: Discovery) -> list[tuple[int, int, int]]:
 
 
 def _card(persona: Persona, index: int, months: Sequence[str], texts: Mapping[str, str]) -> dict[str, Any]:
-    by_label = (("act", "What it does", persona.acts), ("topic", "What about", persona.topics), ("tone", "How it sounds", persona.tones))
-    trend = {m: 0 for m in months}
+    by_label = (
+        ("act", "What it does", persona.acts),
+        ("topic", "What about", persona.topics),
+        ("tone", "How it sounds", persona.tones),
+    )
+    trend = dict.fromkeys(months, 0)
     for month, n in persona.months.items():
         key = month if month in trend else month[:4]
         trend[key] = trend.get(key, 0) + n
     return {
         "p": persona,
+        "index": index,
         "hue": index % len(COLOURS),
         "square": index >= len(COLOURS),
         "meaning": STABILITY_WORDS[persona.verdict],
@@ -157,10 +174,10 @@ def _card(persona: Persona, index: int, months: Sequence[str], texts: Mapping[st
 
 def _labels(labels: Sequence[LabelLift], field: str, counts: Mapping[str, int], size: int) -> list[dict[str, Any]]:
     """The labels of a field that matter, from the lifts where they are known, else from the counts."""
-    rows = [{"label": x.label, "share": x.share, "lift": x.lift} for x in labels if x.field == field]
+    rows: list[tuple[str, float, float | None]] = [(x.label, x.share, x.lift) for x in labels if x.field == field]
     if not rows:
-        rows = [{"label": name, "share": n / max(size, 1), "lift": None} for name, n in counts.items()]
-    return [r for r in rows if r["share"] >= 0.03][:4]
+        rows = [(name, n / max(size, 1), None) for name, n in counts.items()]
+    return [{"label": name, "share": share, "lift": lift} for name, share, lift in rows if share >= 0.03][:4]
 
 
 def _evidence(ids: Sequence[str], texts: Mapping[str, str]) -> dict[str, Any]:
@@ -189,12 +206,11 @@ def _date(time: float | None) -> str:
         return ""
 
 
-def _axis(months: Iterable[str]) -> list[str]:
-    """Every month from the first to the last, the empty ones too; years where that would be too many."""
-    found = sorted(tuple(map(int, m.groups())) for x in months if (m := _MONTH_RE.fullmatch(x)))
-    if not found:
+def _axis(dated: Sequence[str]) -> list[str]:
+    """Every month from the first to the last of sorted months, the empty ones too; years where that would be too many."""
+    if not dated:
         return []
-    first, last = found[0][0] * 12 + found[0][1] - 1, found[-1][0] * 12 + found[-1][1] - 1
+    first, last = (12 * int(m[:4]) + int(m[5:]) - 1 for m in (dated[0], dated[-1]))
     if last - first >= MAX_MONTHS:
         return [f"{y:04d}" for y in range(first // 12, last // 12 + 1)]
     return [f"{m // 12:04d}-{m % 12 + 1:02d}" for m in range(first, last + 1)]
@@ -204,7 +220,9 @@ def _bars(values: Iterable[tuple[str, int]]) -> list[dict[str, Any]]:
     """Bars of a chart 100 high: x counts bars."""
     rows = list(values)
     highest = max((n for _, n in rows), default=0) or 1
-    return [{"x": i, "height": round(100 * n / highest, 2), "label": label, "n": n} for i, (label, n) in enumerate(rows)]
+    return [
+        {"x": i, "height": round(100 * n / highest, 2), "label": label, "n": n} for i, (label, n) in enumerate(rows)
+    ]
 
 
 def _shares(slug: str, columns: Sequence[str], table: Mapping[str, Mapping[str, int]]) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,64 +14,148 @@ from rich.text import Text
 
 from innercouncil.model.conversation import ImportReport
 from innercouncil.model.persona import Discovery, Persona
+from innercouncil.reporting.page import times
 
-_CONTROL_RE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# Whole escape sequences (CSI, OSC and the other string commands, two-character ones), then whatever control is left.
+_ESCAPE_RE: Final = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
+    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]{0,2000}(?:\x07|\x1b\\|\x9c)"
+    r"|\x1b[ -/]*[0-~]"
+)
+_CONTROL_RE: Final = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+_MONTH_RE: Final = re.compile(r"\d{4}-(?:0[1-9]|1[0-2])")
+_BLOCKS: Final = "▁▂▃▄▅▆▇█"
+MAX_TREND: Final = 48
+"""Months drawn in the terminal, the latest ones."""
+QUOTE_CHARS: Final = 220
 
 
 def print_summary(console: Console, discovery: Discovery, report: ImportReport, files: Mapping[str, Path]) -> None:
     """Print what was found. Control characters of the export never reach the terminal."""
-    analysis = discovery.analysis
-    console.print(Text(safe(analysis.verdict), style="bold"))
-    console.print(
-        Text(
-            f"{report.conversations:,} conversations, {report.messages:,} messages, {report.user_messages:,} of them yours "
-            f"({report.user_chars:,} characters; {safe(report.format)})",
-            style="dim",
-        )
-    )
+    console.print(_plain(discovery.analysis.verdict, "bold"))
+    console.print(_plain(_read(report), "dim"))
     for persona in discovery.personas:
-        console.print(
-            Panel(_body(persona), title=Text(safe(persona.name), style="bold"), title_align="left", padding=(0, 1))
-        )
+        title = Text.assemble((safe(persona.name), "bold"), f"  {_percent(persona.share)}")
+        body = _body(persona, blocks=console.encoding.lower().startswith("utf"))
+        console.print(Panel(body, title=title, title_align="left", padding=(0, 1)))
     if len(discovery.personas) > 1:
-        console.print(_topics(discovery))
-    for reason, count in [*analysis.unassigned.items(), *report.skipped.items()]:
-        console.print(Text(f"left out: {count:,} × {safe(reason)}", style="dim"))
-    for warning in report.warnings:
-        console.print(Text(f"note: {safe(warning)}", style="yellow"))
-    if discovery.redaction.counts:
-        told = ", ".join(f"{n} × {k}" for k, n in discovery.redaction.counts.items())
-        console.print(Text(f"redacted in quotes and prompts: {told}", style="dim"))
+        _print_tables(console, discovery)
+    _print_left_out(console, discovery, report)
     console.print()
+    width = max((len(name) for name in files), default=0)
     for name, path in files.items():
-        console.print(Text(f"{name:<9} {path}"), soft_wrap=True)
-
-
-def _body(p: Persona) -> Text:
-    text = Text(safe(p.description))
-    text.append(
-        f"\n{p.slug} · {p.size:,} messages · {p.verdict} ({p.stability:.2f}) · "
-        f"{100 * p.ambiguous_share:.0f}% close to another · prompt {p.prompt.tokens} tokens",
-        style="dim",
-    )
-    if p.exemplars:
-        text.append(f"\n“{safe(p.exemplars[0].text)}”", style="italic")
-    return text
-
-
-def _topics(discovery: Discovery) -> Table:
-    topics = sorted({t for row in discovery.topic_by_persona.values() for t in row})
-    table = Table(box=None, header_style="dim")
-    table.add_column("persona")
-    for topic in topics:
-        table.add_column(topic.replace("_", "/"), justify="right")
-    for p in discovery.personas:
-        row = discovery.topic_by_persona.get(p.slug, {})
-        total = sum(row.values()) or 1
-        table.add_row(Text(safe(p.name)), *(f"{100 * row.get(t, 0) / total:.0f}%" for t in topics))
-    return table
+        console.print(_plain(f"{name:<{width}}  {path}"), soft_wrap=True)
 
 
 def safe(text: str) -> str:
-    """The text without control characters and without marks that turn its direction."""
-    return _CONTROL_RE.sub(" ", text)
+    """The text on one line, without escape sequences, control characters and marks that turn its direction."""
+    return _CONTROL_RE.sub(" ", _ESCAPE_RE.sub("", text))
+
+
+def _plain(text: str, style: str = "") -> Text:
+    return Text(safe(text), style=style)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f}%"
+
+
+def _read(report: ImportReport) -> str:
+    return (
+        f"{report.conversations:,} conversations, {report.messages:,} messages, {report.user_messages:,} of them yours "
+        f"({report.user_chars:,} characters; {report.format})"
+    )
+
+
+def _body(p: Persona, *, blocks: bool) -> Text:
+    text = _plain(p.description)
+    facts = (
+        f"{p.slug} · {p.size:,} messages · {p.verdict} ({p.stability:.2f}) · "
+        f"{_percent(p.ambiguous_share)} close to another · prompt {p.prompt.tokens:,} tokens"
+    )
+    text.append("\n").append(_plain(facts, "dim"))
+    labels = ", ".join(
+        f"{x.label.replace('_', ' ')} {_percent(x.share)} ({times(x.lift)})"
+        for x in p.labels
+        if x.share >= 0.1 and x.lift >= 1.1
+    )
+    if labels:
+        text.append("\nmore than the rest: ").append(_plain(labels))
+    if p.phrases:
+        text.append("\nsays: ").append(_plain(", ".join(f"“{f.text}” ({times(f.lift)})" for f in p.phrases[:5])))
+    if blocks and (trend := _trend(p.months)):
+        text.append("\n").append(_plain(trend, "cyan"))
+    if p.exemplars:
+        text.append("\n").append(_plain(f"“{_short(p.exemplars[0].text)}”", "italic"))
+    return text
+
+
+def _trend(months: Mapping[str, int]) -> str:
+    """Block characters, a month each with the empty ones, between the first and the last month drawn."""
+    dated = sorted(m for m in months if _MONTH_RE.fullmatch(m))
+    if not dated:
+        return ""
+    first, last = (12 * int(m[:4]) + int(m[5:]) - 1 for m in (dated[0], dated[-1]))
+    names = [f"{m // 12:04d}-{m % 12 + 1:02d}" for m in range(max(first, last - MAX_TREND + 1), last + 1)]
+    highest = max(months.get(m, 0) for m in names)
+    if len(names) < 2 or highest <= 0:
+        return ""
+    bars = "".join(_BLOCKS[round(7 * n / highest)] if (n := months.get(m, 0)) > 0 else " " for m in names)
+    return f"{names[0]} {bars} {names[-1]}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= QUOTE_CHARS else text[:QUOTE_CHARS].rsplit(None, 1)[0] + " …"
+
+
+def _print_tables(console: Console, discovery: Discovery) -> None:
+    personas = discovery.personas
+    topics = sorted({t for p in personas for t in discovery.topic_by_persona.get(p.slug, {})})
+    console.print(
+        _shares("topics", personas, discovery.topic_by_persona, topics, [t.replace("_", "/") for t in topics])
+    )
+    console.print(
+        _shares("next is", personas, discovery.transitions, [p.slug for p in personas], [p.name for p in personas])
+    )
+    told = ", ".join(
+        f"{c.k} ({min(c.stability, default=0):.2f}{', taken' if c.k == discovery.analysis.k else ''})"
+        for c in discovery.analysis.candidates
+    )
+    if told:
+        console.print(_plain(f"modes tried (weakest stability): {told}", "dim"))
+    leak = ", ".join(f"{name} {value:.2f}" for name, value in discovery.analysis.leak.items())
+    if leak:
+        console.print(_plain(f"what else they could be (0 nothing, 1 the same): {leak}", "dim"))
+
+
+def _shares(
+    title: str,
+    personas: Sequence[Persona],
+    table: Mapping[str, Mapping[str, int]],
+    columns: Sequence[str],
+    heads: Sequence[str],
+) -> Table:
+    """Each persona's row of `table` in percent."""
+    out = Table(box=None, header_style="dim", padding=(0, 1, 0, 0))
+    out.add_column(Text(title), overflow="fold")
+    for head in heads:
+        out.add_column(_plain(head), justify="right", overflow="fold")
+    for p in personas:
+        row = table.get(p.slug, {})
+        total = sum(row.values()) or 1
+        out.add_row(_plain(p.name), *(_percent(row.get(c, 0) / total) for c in columns))
+    return out
+
+
+def _print_left_out(console: Console, discovery: Discovery, report: ImportReport) -> None:
+    for reason, count in discovery.analysis.unassigned.items():
+        console.print(_plain(f"without a persona: {count:,} × {reason}", "dim"))
+    for reason, count in report.skipped.items():
+        console.print(_plain(f"left out: {count:,} × {reason}", "dim"))
+    for warning in report.warnings:
+        console.print(_plain(f"note: {warning}", "yellow"))
+    if discovery.redaction.counts:
+        told = ", ".join(f"{n:,} × {kind}" for kind, n in discovery.redaction.counts.items())
+        console.print(_plain(f"redacted in quotes and prompts: {told}", "dim"))
