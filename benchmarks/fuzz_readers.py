@@ -179,7 +179,9 @@ def gemini() -> list[Any]:
 
 def jsonl() -> bytes:
     rows = [
-        {"messages": [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi"}]} for _ in range(3)
+        {"conversation": f"c{i}", "role": role, "text": text, "time": 1.7e9 + i, "attachments": ["a.pdf"]}
+        for i in range(3)
+        for role, text in (("user", "Hello"), ("assistant", "Hi"))
     ]
     return "\n".join(map(json.dumps, rows)).encode()
 

@@ -205,6 +205,21 @@ def test_plain_jsonl_groups_lines_by_conversation(tmp_path):
     assert sum(report.skipped.values()) == 2
 
 
+def test_a_line_may_hold_a_whole_conversation(tmp_path):
+    line = json.dumps(
+        {
+            "messages": [
+                {"role": "system", "content": "s"},
+                {"role": "user", "content": "q"},
+                {"role": "assistant", "content": "a"},
+            ]
+        }
+    )
+    conversations, _ = read(saved(tmp_path, "tuning.jsonl", f"{line}\n{line}\n"))
+    assert [texts(c) for c in conversations] == [[("user", "q"), ("assistant", "a")]] * 2
+    assert len({c.id for c in conversations}) == 2
+
+
 KEYS = st.sampled_from(
     [
         "uuid",

@@ -19,12 +19,14 @@ MAX_LINE: Final = 64 << 20
 
 
 def recognise_file(head: bytes, name: str) -> bool:
-    """The first line is an object with a known `role` and a `text` (or `content`)."""
+    """The first line is an object with a known `role` and a `text` (or `content`), or with a list of such `messages`."""
     del name
     line = head.lstrip(b"\xef\xbb\xbf \t\r\n").split(b"\n", 1)[0]
     data = _decoded(line)
     if data is None and len(head) >= 1 << 15:
         return line.startswith(b"{") and b'"role"' in line and (b'"text"' in line or b'"content"' in line)
+    if data is not None and isinstance(data.get("messages"), list):
+        return any(as_dict(m).get("role") in ROLES and _text(as_dict(m)) is not None for m in data["messages"][:3])
     return data is not None and data.get("role") in ROLES and _text(data) is not None
 
 
@@ -35,9 +37,17 @@ def read(member: Member, report: ImportReport) -> Iterator[Conversation]:
     done: dict[str, int] = {}
     with member.open() as stream:
         for number, data in _lines(stream, report):
-            role, text = ROLES.get(str(data.get("role"))), _text(data)
-            if role is None or text is None or not text.strip():
-                report.skip("line that is no message of yours or the assistant's")
+            if isinstance(data.get("messages"), list):
+                if current:
+                    yield _conversation(current, turns, done)
+                current, turns = None, []
+                whole = [t for m in data["messages"] if (t := _turn(as_dict(m), report))]
+                if whole:
+                    name = as_word(data.get("conversation")) or as_word(data.get("id")) or f"line-{number}"
+                    yield _conversation((name, as_word(data.get("title")) or ""), whole, done)
+                continue
+            turn = _turn(data, report)
+            if turn is None:
                 continue
             key = data.get("conversation")
             name = str(key) if isinstance(key, str | int) else current[0] if current else f"line-{number}"
@@ -45,18 +55,24 @@ def read(member: Member, report: ImportReport) -> Iterator[Conversation]:
                 if current:
                     yield _conversation(current, turns, done)
                 current, turns = (name, as_word(data.get("title")) or ""), []
-            turns.append(
-                Turn(
-                    role=role,
-                    text=text,
-                    id=as_word(data.get("id")),
-                    time=as_time(data.get("time")),
-                    model=as_word(data.get("model")),
-                    attachments=tuple(a for a in as_list(data.get("attachments")) if isinstance(a, str)),
-                )
-            )
+            turns.append(turn)
     if current:
         yield _conversation(current, turns, done)
+
+
+def _turn(data: dict[str, Any], report: ImportReport) -> Turn | None:
+    role, text = ROLES.get(str(data.get("role"))), _text(data)
+    if role is None or text is None or not text.strip():
+        report.skip("line that is no message of yours or the assistant's")
+        return None
+    return Turn(
+        role=role,
+        text=text,
+        id=as_word(data.get("id")),
+        time=as_time(data.get("time")),
+        model=as_word(data.get("model")),
+        attachments=tuple(a for a in as_list(data.get("attachments")) if isinstance(a, str)),
+    )
 
 
 def _conversation(current: tuple[str, str], turns: list[Turn], done: dict[str, int]) -> Conversation:
