@@ -10,6 +10,7 @@ caught for it, or when a message breaks its own rules (unique ids, clean text, s
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import random
 import sqlite3
@@ -241,7 +242,7 @@ def swap(rng: random.Random, tree: Any) -> Any:
                 continue
             change = rng.random()
             if change < 0.6:
-                at[key] = rng.choice([*ODD_VALUES, *ODD_TEXT])
+                at[key] = copy.deepcopy(rng.choice([*ODD_VALUES, *ODD_TEXT]))  # shared ones would tie knots
             elif change < 0.75:
                 del at[key]
             elif change < 0.9:

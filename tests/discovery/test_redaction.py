@@ -58,6 +58,7 @@ ORDINARY = [
     "Will the Story of May begin in Paris? Grace and Hope are virtues.",
     "Hi there, hello everyone!",
     "Tell me about the Baker, the Street and the Road to Rome.",
+    "The secret ingredient's name, and a token-by-token reading.",
     "The secret of the old castle was never told.",
     "Translate: Ich hätte gern ein Stück Kuchen mit Sahne.",
     "A ratio of 3:4 at 60% for $19.99, order #4521.",
@@ -133,7 +134,7 @@ def test_the_report_does_not_depend_on_the_order_of_messages():
     assert reports[0] == reports[1]
 
 
-@pytest.mark.parametrize("number", ["4111 1111 1111 1112", "DE89 3704 0044 0532 0130 01"])
+@pytest.mark.parametrize("number", ["4111 1111 1111 1112", "DE89 3704 0044 0532 0130 03"])
 def test_a_number_with_wrong_check_digits_is_not_called_a_number_with_right_ones(number):
     assert redact(f"It is {number}.")[1].report().counts.get("number", 0) == 0
 

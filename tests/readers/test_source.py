@@ -120,3 +120,16 @@ def test_a_watched_member_tells_how_far_it_is(tmp_path):
     with open_source(path) as opened, opened.members[0].watched(seen.append).open() as stream:
         stream.read()
     assert sum(seen) == 300_000
+
+
+def test_a_zip_member_without_a_name_is_passed_over(tmp_path):
+    path = tmp_path / "export.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x", b"[]")
+        archive.writestr("conversations.json", b"[]")
+    # The name of the first member is made empty in place: in its own header and in the directory.
+    data = path.read_bytes().replace(b"x[]", b"\0[]", 1)
+    at = data.index(b"PK\x01\x02")
+    path.write_bytes(data[: at + 46] + b"\0" + data[at + 47 :])
+    with open_source(path) as source:
+        assert [m.name for m in source.members] == ["conversations.json"]

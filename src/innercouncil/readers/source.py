@@ -142,7 +142,9 @@ def _zip(path: Path) -> Source:
         archive = zipfile.ZipFile(path)
     except _DAMAGE as error:
         raise ImportFormatError(f"{path.name} is a damaged or incomplete ZIP; download the export again.") from error
-    found = [_packed(archive, i) for i in archive.infolist() if not i.is_dir() and not _is_litter(i.filename)]
+    found = [
+        _packed(archive, i) for i in archive.infolist() if i.filename and not i.is_dir() and not _is_litter(i.filename)
+    ]
     return Source(path.name, "zip", tuple(sorted(found, key=lambda m: _natural(m.name))), archive)
 
 
