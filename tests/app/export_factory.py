@@ -101,7 +101,7 @@ def conversations(of_each: int = 20) -> list[dict[str, Any]]:
 
 def mode_of(message_id: str) -> str:
     """The way of working a message was written in."""
-    return message_id.split("-")[0]
+    return message_id.split("-", maxsplit=1)[0]
 
 
 def write_export(path: Path, of_each: int = 20) -> Path:

@@ -55,7 +55,7 @@ def test_an_exception_while_writing_leaves_the_old_file(tmp_path, error):
 
 
 def test_an_exception_while_writing_leaves_no_other_file(tmp_path):
-    with pytest.raises(ValueError), writing(tmp_path / "a.txt") as f:  # noqa: PT011
+    with pytest.raises(ValueError), writing(tmp_path / "a.txt") as f:
         f.write(b"half")
         raise ValueError
     assert names(tmp_path) == set()
@@ -249,7 +249,7 @@ def test_a_workspace_is_free_once_the_other_process_was_killed(ws, holder):
 
 
 def test_a_workspace_is_free_after_a_failure_inside(ws):
-    with pytest.raises(ValueError), ws.lock():  # noqa: PT011
+    with pytest.raises(ValueError), ws.lock():
         raise ValueError
     with ws.lock():
         pass
