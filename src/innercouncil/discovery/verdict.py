@@ -23,8 +23,6 @@ def verdict_of(modes: Modes, requested: int | None) -> str:
             "Take the personas below as a description of one way of thinking, cut into pieces."
         )
     if requested and shaky:
-        fits = [c for c in modes.candidates if c.k <= k]
-        del fits
         return (
             f"You asked for {requested}, but only {k - shaky} of them come back when conversations are resampled; "
             f"the data holds fewer modes than asked."
