@@ -201,6 +201,11 @@ class _Run:
                 return
             scores = self.scores
             evidence = build_evidence(scores.probabilities, scores.counts, scores.conversations.tolist())
+            if int((evidence.strength > 0).sum()) < MIN_MESSAGES:
+                raise NothingToDiscoverError(
+                    f"Fewer than {MIN_MESSAGES} of your messages hold words of your own, too few to look for modes. "
+                    "Export more chats and run the command again."
+                )
             modes = _single_threaded(find_modes)(
                 evidence.matrix, evidence.strength, scores.conversations.tolist(), clusters=s.clusters, seed=s.seed,
                 bootstraps=s.bootstraps, sample=s.profile.sample, progress=progress,

@@ -158,6 +158,8 @@ def _rows_by_group(groups: npt.NDArray[np.int_]) -> list[npt.NDArray[np.int_]]:
 
 def _null_separation(points: FloatArray, k: int, seed: int, tick: Callable[[], None]) -> tuple[float, float]:
     """Separation (mean, standard deviation) k-means finds in one Gaussian with the data's covariance."""
+    if len(points) < 3:
+        return 0.0, 0.0
     rng = np.random.default_rng(seed + 2)
     mean, covariance = points.mean(axis=0), np.cov(points, rowvar=False)
     found = []
