@@ -50,7 +50,7 @@ _ADDRESS_RE: Final = re.compile(
     r"|\b(?:rue|via|calle|rua|avenida|avenue) (?:\w+ ){1,4}\d{1,4}\b|\b\d{1,4},? (?:rue|avenue|boulevard) (?:[\w'’-]+ ?){1,4}",
 )
 _PERSON_RE: Final = re.compile(
-    r"\b((?:[Mm]y name is|[Ii] am called|(?:Dear|Hi|Hello|Hey|Mr|Mrs|Ms|Dr|Prof|Herr|Frau|Sir|Madam)\.?)[ ,]+)"
+    r"\b((?:(?:[Mm]y name is|[Ii] am called|(?:Dear|Hi|Hello|Hey|Mr|Mrs|Ms|Dr|Prof|Herr|Frau|Sir|Madam)\b\.?)[ ,]+)+)"
     r"((?:[A-ZÀ-Þ][\w'’-]+)(?: [A-ZÀ-Þ][\w'’-]+){0,2})"
 )
 _CAPITALISED_RE: Final = re.compile(r"(?<![\w@/.])[A-ZÀ-Þ][a-zß-ÿ'’-]+(?: [A-ZÀ-Þ][a-zß-ÿ'’-]+){0,2}")
