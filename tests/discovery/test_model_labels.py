@@ -10,11 +10,11 @@ import pytest
 
 from innercouncil.discovery.model_labels import labels_schema, merge_labels, relabel
 from innercouncil.model.labels import LabelledMessage
-from innercouncil.model.ports import ChatModel, ChatTurn
+from innercouncil.model.ports import BlockingChatModel, ChatTurn
 
 
 class Scripted:
-    """A ChatModel that answers from a script and keeps what it was asked."""
+    """A BlockingChatModel that answers from a script and keeps what it was asked."""
 
     name = "scripted"
 
@@ -91,4 +91,4 @@ def test_the_schema_allows_exactly_the_known_labels():
 
 
 def test_a_scripted_model_fits_the_port():
-    assert isinstance(Scripted(), ChatModel)
+    assert isinstance(Scripted(), BlockingChatModel)

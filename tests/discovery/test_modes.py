@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from innercouncil.discovery.cluster import find_modes
 from innercouncil.discovery.labeller import Labeller
 from innercouncil.discovery.naming import NameParts, name_personas, slug_of
-from innercouncil.discovery.prompt_writer import Draft, estimate_tokens, write_prompt
+from innercouncil.discovery.prompt_writer import Draft, write_prompt
 from innercouncil.discovery.redaction import Redactor
 from innercouncil.discovery.verdict import verdict_of
 from innercouncil.model.persona import PromptLine
+from innercouncil.model.tokens import estimate_tokens
 
 
 def planted(k: int, seed: int = 0, spread: float = 0.12) -> tuple[np.ndarray, list[int], np.ndarray]:

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from innercouncil.discovery.prompt_writer import DEFAULT_BUDGET, Draft, estimate_tokens, render, write_prompt
+from innercouncil.discovery.prompt_writer import DEFAULT_BUDGET, Draft, render, write_prompt
 from innercouncil.model.persona import Exemplar, PromptLine
+from innercouncil.model.tokens import estimate_tokens
 
 SMALLEST_BUDGET = 120
 

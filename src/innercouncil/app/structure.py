@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from innercouncil.discovery.cluster import Modes
 from innercouncil.discovery.naming import slug_of
-from innercouncil.discovery.prompt_writer import estimate_tokens
 from innercouncil.model.persona import Change, Persona, PromptLine
+from innercouncil.model.tokens import estimate_tokens
 
 
 class Group(NamedTuple):

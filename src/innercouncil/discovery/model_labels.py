@@ -16,7 +16,7 @@ import jinja2
 import msgspec
 
 from innercouncil.model.labels import ACTS, TONES, TOPICS, LabelledMessage
-from innercouncil.model.ports import ChatModel, ChatTurn
+from innercouncil.model.ports import BlockingChatModel, ChatTurn
 
 FIELDS: Final[dict[str, tuple[str, ...]]] = {"topic_category": TOPICS, "act": ACTS, "tone": TONES}
 MODEL_TRUST: Final = 0.8
@@ -50,7 +50,12 @@ def labels_schema(count: int) -> dict[str, Any]:
 
 
 def relabel(
-    messages: Sequence[LabelledMessage], model: ChatModel, *, batch: int = 8, trust: float = MODEL_TRUST, seed: int = 0
+    messages: Sequence[LabelledMessage],
+    model: BlockingChatModel,
+    *,
+    batch: int = 8,
+    trust: float = MODEL_TRUST,
+    seed: int = 0,
 ) -> ModelLabels:
     """Ask `model` about `messages` in batches and merge what it says with their offline labels, order kept.
 
@@ -97,7 +102,7 @@ def _labels(message: LabelledMessage) -> dict[str, str]:
     return {"topic_category": message.topic_category, "act": message.act, "tone": message.tone}
 
 
-def _ask(part: Sequence[LabelledMessage], model: ChatModel, seed: int) -> dict[int, dict[str, str]]:
+def _ask(part: Sequence[LabelledMessage], model: BlockingChatModel, seed: int) -> dict[int, dict[str, str]]:
     """Valid answers by index; what is missing or wrong is asked for once more."""
     found: dict[int, dict[str, str]] = {}
     for attempt in range(2):

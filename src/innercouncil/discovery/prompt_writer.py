@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from functools import cache
@@ -12,10 +11,10 @@ from typing import Final, NamedTuple
 import jinja2
 
 from innercouncil.model.persona import Exemplar, PromptLine, SystemPrompt
+from innercouncil.model.tokens import estimate_tokens
 
 DEFAULT_BUDGET: Final = 700
 """Tokens of a system prompt: a sixth of a 4k context."""
-_PIECE_RE: Final = re.compile(r"[A-Za-z]+|\d|[^\sA-Za-z\d]")
 
 
 class Draft(NamedTuple):
@@ -24,16 +23,6 @@ class Draft(NamedTuple):
     name: str
     lines: Sequence[PromptLine]
     examples: Sequence[Exemplar]
-
-
-def estimate_tokens(text: str) -> int:
-    """Upper estimate of Qwen2.5's token count: a token for every digit and sign, one for five letters of a Latin word,
-    one and a half for any other letter. On English prose it lies 5-25% above byte-pair counts of that size.
-    """
-    total = 0.0
-    for piece in _PIECE_RE.findall(text):
-        total += math.ceil(len(piece) / 5) if piece.isascii() and piece.isalpha() else 1.0 if piece.isascii() else 1.5
-    return math.ceil(total) + text.count("\n")
 
 
 @cache

@@ -29,3 +29,45 @@ class WorkspaceError(InnerCouncilError):
 
 class PersonaNotFoundError(InnerCouncilError):
     """No persona of that name is in the workspace."""
+
+
+class CardError(InnerCouncilError):
+    """A persona card cannot be read."""
+
+
+class SessionNotFoundError(InnerCouncilError):
+    """No council session of that id is in the workspace."""
+
+
+class BackendError(InnerCouncilError):
+    """A model backend could not answer. `retryable`: the same request may succeed a moment later."""
+
+    retryable = False
+
+
+class BackendUnreachableError(BackendError):
+    """Nothing listens there, or the connection broke before an answer."""
+
+    retryable = True
+
+
+class BackendBusyError(BackendError):
+    """The backend has too much to do (HTTP 429, 503)."""
+
+    retryable = True
+
+
+class BackendStalledError(BackendError):
+    """The backend stopped sending in the middle of an answer, or never began."""
+
+
+class BackendGarbageError(BackendError):
+    """What came back is not the documented format, or broke off in the middle."""
+
+
+class BackendRejectedError(BackendError):
+    """The backend refused the request itself (bad key, unknown option, context too long)."""
+
+
+class ModelMissingError(BackendError):
+    """The backend runs but does not have the model."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
+
+Finish = Literal["stop", "length", "refusal"]
 
 
 class ChatTurn(msgspec.Struct, frozen=True):
@@ -15,13 +17,81 @@ class ChatTurn(msgspec.Struct, frozen=True):
     content: str
 
 
+class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One call of a model."""
+
+    turns: tuple[ChatTurn, ...]
+    schema: dict[str, Any] | None = None
+    """JSON Schema that the answer must satisfy; None for free text."""
+    temperature: float = 0.0
+    max_tokens: int = 1024
+    """Most tokens to write."""
+    seed: int = 0
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Tokens of a call as the backend counted them."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class Chunk(msgspec.Struct, frozen=True):
+    """A piece of a streamed answer; the last one carries `finish` and, where the backend counts, `usage`."""
+
+    text: str = ""
+    finish: Finish | None = None
+    usage: Usage | None = None
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """A whole answer."""
+
+    text: str
+    finish: Finish
+    usage: Usage | None = None
+
+
 @runtime_checkable
 class ChatModel(Protocol):
-    """A language model that answers a list of turns; no stage knows which backend is behind it."""
+    """A language model that streams its answers; no stage knows which backend is behind it.
+
+    Leaving the iterator (cancelling the task, or `aclose`) stops the model.
+    """
 
     @property
     def name(self) -> str:
         """Model name as the backend knows it, e.g. `qwen2.5:3b`."""
+        ...
+
+    def stream(self, request: ChatRequest) -> AsyncIterator[Chunk]:
+        """Answer `request` piece by piece; the last chunk has `finish`.
+
+        Raises BackendError: before the first text the backend has already retried what is worth retrying; after it, the
+        text so far stands and the caller decides.
+        """
+        ...
+
+
+async def complete(model: ChatModel, request: ChatRequest) -> Reply:
+    """The whole answer of a model. Raises BackendError."""
+    text: list[str] = []
+    finish: Finish = "stop"
+    usage: Usage | None = None
+    async for chunk in model.stream(request):
+        text.append(chunk.text)
+        finish = chunk.finish or finish
+        usage = chunk.usage or usage
+    return Reply("".join(text), finish, usage)
+
+
+@runtime_checkable
+class BlockingChatModel(Protocol):
+    """The same for a stage that asks one thing after the other."""
+
+    @property
+    def name(self) -> str:
+        """Model name as the backend knows it."""
         ...
 
     def complete(

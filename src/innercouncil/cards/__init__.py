@@ -1,0 +1,1 @@
+"""Persona cards in other programs' formats, read and written."""
