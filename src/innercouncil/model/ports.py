@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
@@ -64,7 +64,7 @@ class ChatModel(Protocol):
         """Model name as the backend knows it, e.g. `qwen2.5:3b`."""
         ...
 
-    def stream(self, request: ChatRequest) -> AsyncIterator[Chunk]:
+    def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         """Answer `request` piece by piece; the last chunk has `finish`.
 
         Raises BackendError: before the first text the backend has already retried what is worth retrying; after it, the

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +24,161 @@ MIGRATIONS: Final = (
         other TEXT NOT NULL DEFAULT ''
     ) STRICT;
     """,
+    """
+    CREATE TABLE persona (
+        id INTEGER PRIMARY KEY,
+        slug TEXT NOT NULL UNIQUE,
+        origin TEXT NOT NULL CHECK (origin IN ('discovered', 'created', 'imported', 'duplicated')),
+        source TEXT UNIQUE,
+        enabled INTEGER NOT NULL DEFAULT 1,
+        archived INTEGER NOT NULL DEFAULT 0,
+        generated TEXT NOT NULL DEFAULT '',
+        position INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+    CREATE TABLE persona_version (
+        id INTEGER PRIMARY KEY,
+        persona INTEGER NOT NULL REFERENCES persona (id) ON DELETE CASCADE,
+        number INTEGER NOT NULL,
+        made_at TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        card TEXT NOT NULL,
+        UNIQUE (persona, number)
+    ) STRICT;
+    CREATE TABLE session (
+        number INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        created_at TEXT NOT NULL,
+        finished_at TEXT,
+        status TEXT NOT NULL CHECK (status IN ('running', 'done', 'stopped', 'failed')),
+        problem TEXT NOT NULL DEFAULT '',
+        parent TEXT REFERENCES session (id) ON DELETE SET NULL,
+        question TEXT NOT NULL,
+        winner TEXT NOT NULL DEFAULT '',
+        worker_model TEXT NOT NULL,
+        synthesizer_model TEXT NOT NULL,
+        council TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX session_parent ON session (parent);
+    CREATE TABLE worker (
+        session INTEGER NOT NULL REFERENCES session (number) ON DELETE CASCADE,
+        seat INTEGER NOT NULL,
+        slug TEXT NOT NULL,
+        version INTEGER REFERENCES persona_version (id) ON DELETE SET NULL,
+        PRIMARY KEY (session, seat)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX worker_slug ON worker (slug);
+    CREATE INDEX worker_version ON worker (version);
+    CREATE TABLE answer (
+        session INTEGER NOT NULL REFERENCES session (number) ON DELETE CASCADE,
+        part TEXT NOT NULL,
+        seat INTEGER NOT NULL,
+        round INTEGER NOT NULL,
+        status TEXT NOT NULL,
+        body TEXT NOT NULL,
+        PRIMARY KEY (session, part, seat, round)
+    ) STRICT;
+    CREATE TABLE ballot (
+        session INTEGER NOT NULL REFERENCES session (number) ON DELETE CASCADE,
+        part TEXT NOT NULL,
+        voter INTEGER NOT NULL,
+        body TEXT NOT NULL,
+        PRIMARY KEY (session, part, voter)
+    ) STRICT;
+    CREATE TABLE tally (
+        session INTEGER NOT NULL REFERENCES session (number) ON DELETE CASCADE,
+        part TEXT NOT NULL,
+        body TEXT NOT NULL,
+        PRIMARY KEY (session, part)
+    ) STRICT;
+    CREATE TABLE synthesis (
+        session INTEGER NOT NULL REFERENCES session (number) ON DELETE CASCADE,
+        part TEXT NOT NULL,
+        body TEXT NOT NULL,
+        PRIMARY KEY (session, part)
+    ) STRICT;
+    CREATE TABLE person_vote (
+        id INTEGER PRIMARY KEY,
+        session INTEGER NOT NULL REFERENCES session (number) ON DELETE CASCADE,
+        made_at TEXT NOT NULL,
+        blind INTEGER NOT NULL,
+        tiers TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX person_vote_session ON person_vote (session);
+    CREATE TABLE setting (
+        name TEXT PRIMARY KEY,
+        value TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE VIRTUAL TABLE session_text USING fts5 (
+        question, answers, final, tokenize = "unicode61 remove_diacritics 2"
+    );
+    """,
 )
+
+
+class Database:
+    """An open council.db, for one process and many threads; every block is a transaction.
+
+    Raises WorkspaceError where the file cannot be used or was made by a newer version.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        self._connection = _open(path)
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Commit at the end of the block, roll back when it raises."""
+        with self._lock:
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self._connection
+                except BaseException:
+                    self._connection.execute("ROLLBACK")
+                    raise
+                self._connection.execute("COMMIT")
+            except sqlite3.Error as error:
+                raise WorkspaceError(
+                    f"Cannot use {self.path}: {error}; check the disk, or close other programs that use the file."
+                ) from error
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Read without locking out others."""
+        with self._lock:
+            try:
+                yield self._connection
+            except sqlite3.Error as error:
+                raise WorkspaceError(
+                    f"Cannot read {self.path}: {error}; restore it from a backup or move it away."
+                ) from error
+
+    def wipe(self) -> None:
+        """Bring deletions from the write-ahead log into the file, so that nothing of what was deleted is left on disk."""
+        with self._lock:
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._connection.close()
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA secure_delete=ON")
+        _migrate(connection, path)
+    except (OSError, sqlite3.Error) as error:
+        raise WorkspaceError(
+            f"Cannot open {path}: {error}; check the folder, or choose another with --workspace."
+        ) from error
+    return connection
 
 
 @contextlib.contextmanager
