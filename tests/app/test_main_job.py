@@ -15,7 +15,8 @@ import msgspec
 import pytest
 
 from conftest import EXAMPLE, Quiet, contents, run
-from innercouncil.app.discover import changed, discover_personas, load_discovery, rebuild_personas
+from innercouncil.app.discover import discover_personas, rebuild_personas
+from innercouncil.app.findings import changed, load_discovery
 from innercouncil.app.settings import Settings
 from innercouncil.model.errors import NothingToDiscoverError, WorkspaceError
 from innercouncil.model.persona import Change

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from innercouncil import __version__
+from innercouncil.app.findings import load_discovery
 from innercouncil.app.labelling import Scores, label_file, load_scores, read_labelled
 from innercouncil.app.settings import Settings
 from innercouncil.app.structure import Group, apply_structure, overlay
@@ -29,7 +30,6 @@ from innercouncil.model.conversation import ImportReport
 from innercouncil.model.errors import NothingToDiscoverError
 from innercouncil.model.persona import (
     CandidateK,
-    Change,
     ClusterAnalysis,
     Discovery,
     MapPoint,
@@ -93,16 +93,6 @@ def rebuild_personas(workspace: Workspace, settings: Settings, watcher: Watcher)
         run.personas()
         run.report()
         return run.outcome()
-
-
-def load_discovery(workspace: Workspace) -> Discovery:
-    """What the last run found. Raises NothingToDiscoverError where there was none."""
-    try:
-        return msgspec.json.decode(workspace.discovery.read_bytes(), type=Discovery)
-    except (OSError, msgspec.MsgspecError):
-        raise NothingToDiscoverError(
-            f"There are no personas in {workspace.root} yet; run `innercouncil discover EXPORT` first."
-        ) from None
 
 
 class _ModesInfo(msgspec.Struct):
@@ -418,8 +408,3 @@ def _data_until(discovery: Discovery) -> str:
     if not months:
         return "undated messages"
     return "data up to " + datetime.strptime(max(months), "%Y-%m").replace(tzinfo=UTC).strftime("%B %Y")
-
-
-def changed(workspace: Workspace, change: Change) -> None:
-    """Record a change of the person."""
-    database.add_change(workspace.database, change)

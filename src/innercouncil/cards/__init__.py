@@ -1,1 +1,1 @@
-"""Persona cards in other programs' formats, read and written."""
+"""Persona cards in other programs' formats, read and written: `registry` is the door, each format has its file."""

@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from innercouncil.app.discover import changed, load_discovery, rebuild_personas
+from innercouncil.app.discover import rebuild_personas
+from innercouncil.app.findings import changed, load_discovery
 from innercouncil.app.settings import Settings
 from innercouncil.cli.discover import WORKSPACE, persona_row
 from innercouncil.cli.progress import StageProgress

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -82,7 +82,7 @@ class Deliberation:
         self._stopped = False
         self._began = time.monotonic()
 
-    async def events(self) -> AsyncIterator[Event]:
+    async def events(self) -> AsyncGenerator[Event, None]:
         """Run; leaving the iterator early stops all model calls."""
         self._began = time.monotonic()
         main = asyncio.create_task(self._run())

@@ -56,7 +56,8 @@ MIGRATIONS: Final = (
         winner TEXT NOT NULL DEFAULT '',
         worker_model TEXT NOT NULL,
         synthesizer_model TEXT NOT NULL,
-        council TEXT NOT NULL
+        council TEXT NOT NULL,
+        owner TEXT NOT NULL DEFAULT ''
     ) STRICT;
     CREATE INDEX session_parent ON session (parent);
     CREATE TABLE worker (
@@ -153,6 +154,20 @@ class Database:
                 raise WorkspaceError(
                     f"Cannot read {self.path}: {error}; restore it from a backup or move it away."
                 ) from error
+
+    def setting(self, name: str) -> str | None:
+        """A setting of the workspace, None where it was never made."""
+        with self.reading() as db:
+            row = db.execute("SELECT value FROM setting WHERE name = ?", (name,)).fetchone()
+        return str(row[0]) if row else None
+
+    def set(self, name: str, value: str | None) -> None:
+        """Make or remove a setting. Never a key or another secret."""
+        with self.transaction() as db:
+            if value is None:
+                db.execute("DELETE FROM setting WHERE name = ?", (name,))
+            else:
+                db.execute("INSERT OR REPLACE INTO setting (name, value) VALUES (?, ?)", (name, value))
 
     def wipe(self) -> None:
         """Bring deletions from the write-ahead log into the file, so that nothing of what was deleted is left on disk."""

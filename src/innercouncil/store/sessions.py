@@ -53,12 +53,13 @@ class SessionStore:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    def begin(self, council: Council, parent: str | None = None) -> str:
-        """Write down a session that begins; returns its id."""
+    def begin(self, council: Council, parent: str | None = None, *, owner: str = "") -> str:
+        """Write down a session that begins; returns its id. `owner` names the process that holds it."""
         session = secrets.token_hex(16)
         record = SessionRecord(id=session, created_at=_now(), status="running", parent=parent, council=council)
         with self._db.transaction() as db:
             _insert(db, record)
+            db.execute("UPDATE session SET owner = ? WHERE id = ?", (owner, session))
         return session
 
     def record(self, session: str, event: Event) -> None:
@@ -85,12 +86,13 @@ class SessionStore:
             if isinstance(event, Finished | Synthesised):
                 _index(db, number)
 
-    def reopen(self, session: str, *, without_seat: int | None = None) -> SessionRecord:
-        """Mark a session as running again; with `without_seat` that worker's answers, and all that came of them, go."""
+    def reopen(self, session: str, *, without_seat: int | None = None, owner: str = "") -> SessionRecord:
+        """Mark a session as running again, held by `owner`; with `without_seat` that worker's answers, and all that came of them, go."""
         with self._db.transaction() as db:
             number = _number(db, session)
             db.execute(
-                "UPDATE session SET status = 'running', problem = '', finished_at = NULL WHERE number = ?", (number,)
+                "UPDATE session SET status = 'running', problem = '', finished_at = NULL, owner = ? WHERE number = ?",
+                (owner, number),
             )
             db.execute("DELETE FROM answer WHERE session = ? AND status = 'stopped'", (number,))
             if without_seat is not None:
@@ -180,10 +182,13 @@ class SessionStore:
         ]  # fmt: skip
         return Page(page, str(rows[limit - 1][0]) if len(rows) > limit else None, total)
 
-    def running(self) -> list[str]:
-        """Ids of sessions that are marked as running: under way, or cut off by a kill."""
+    def running(self) -> list[tuple[str, str]]:
+        """(id, owner) of sessions that are marked as running: under way, or cut off by a kill."""
         with self._db.reading() as db:
-            return [r[0] for r in db.execute("SELECT id FROM session WHERE status = 'running' ORDER BY number")]
+            return [
+                (r[0], r[1])
+                for r in db.execute("SELECT id, owner FROM session WHERE status = 'running' ORDER BY number")
+            ]
 
     def delete(self, session: str) -> None:
         """Delete a session for real: its bytes are overwritten in the file. Raises SessionNotFoundError."""

@@ -1,0 +1,238 @@
+"""From the names of two models to two running ones, and what to tell the person where that fails."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
+
+import msgspec
+
+from innercouncil.app.settings import CouncilSettings
+from innercouncil.llm.anthropic import AnthropicModel
+from innercouncil.llm.downloads import ModelFolder
+from innercouncil.llm.embedded import EmbeddedHost, EmbeddedModel, EmbeddedServer
+from innercouncil.llm.memory import KNOWN, Memory, Plan, Shape, measure_memory, plan, read_shape
+from innercouncil.llm.ollama import Ollama, OllamaModel
+from innercouncil.llm.openai_compatible import OpenAIModel
+from innercouncil.llm.select import ModelSpec, parse_model
+from innercouncil.model.errors import BackendError, ModelMissingError, UsageError
+from innercouncil.model.ports import ChatModel
+from innercouncil.store.database import Database
+
+KEY_VARIABLES: Final = {
+    "anthropic": ("INNERCOUNCIL_API_KEY", "ANTHROPIC_API_KEY"),
+    "openai": ("INNERCOUNCIL_API_KEY", "OPENAI_API_KEY"),
+}
+_SETTING: Final = "council"
+
+
+class Seats(NamedTuple):
+    """The two models of a council, ready to be asked."""
+
+    worker: ChatModel
+    synthesizer: ChatModel
+
+
+class Check(NamedTuple):
+    """Whether the council's models are there."""
+
+    ready: bool
+    problem: str
+    """One sentence that says what to do, empty where all is well."""
+    worker: str
+    synthesizer: str
+    remote: tuple[str, ...]
+    """Hosts text would be sent to."""
+
+
+class Backends:
+    """Models of a workspace: found, started, kept for the life of the process."""
+
+    def __init__(self, database: Database, workspace: Path) -> None:
+        self._db = database
+        self.folder = ModelFolder(Path(os.environ.get("INNERCOUNCIL_MODELS", "") or workspace / "models"))
+        self.ollama = Ollama()
+        self._host: EmbeddedHost | None = None
+        self._servers: dict[tuple[Path, int, int], EmbeddedServer] = {}
+        self._open: dict[tuple[str, str], ChatModel] = {}
+
+    @property
+    def settings(self) -> CouncilSettings:
+        """How the council of this workspace runs."""
+        text = self._db.setting(_SETTING)
+        if text is None:
+            return CouncilSettings()
+        with contextlib.suppress(msgspec.MsgspecError):
+            return msgspec.json.decode(text, type=CouncilSettings)
+        return CouncilSettings()
+
+    def change(self, settings: CouncilSettings) -> None:
+        """Keep other settings. Raises UsageError for a model that cannot be read."""
+        parse_model(settings.worker)
+        parse_model(settings.synthesizer)
+        if not 512 <= settings.context_tokens <= 131072 or not 1 <= settings.slots <= 12:
+            raise UsageError("context_tokens is 512 to 131072, slots 1 to 12; choose values in between.")
+        self._db.set(_SETTING, msgspec.json.encode(settings).decode())
+        self._open.clear()
+
+    def allow(self, host: str) -> None:
+        """The person agrees that text is sent to `host`."""
+        self._db.set(f"allowed:{host}", "yes")
+
+    def allowed(self, host: str) -> bool:
+        """Whether the person agreed to `host`; this machine needs no consent."""
+        return not host or self._db.setting(f"allowed:{host}") == "yes"
+
+    async def seats(self, settings: CouncilSettings | None = None) -> Seats:
+        """The two models. Raises BackendError where one is not there, UsageError without consent for a remote one."""
+        s = settings or self.settings
+        worker = await self._resolve(s.worker)
+        synthesizer = worker if s.lite else await self._resolve(s.synthesizer)
+        for spec in (worker, synthesizer):
+            if not self.allowed(spec.host):
+                raise UsageError(
+                    f"This would send your questions and prompts to {spec.host}. If you agree, say so once: "
+                    f"`innercouncil models allow {spec.host}`."
+                )
+        self._prepare_host(worker, synthesizer, s)
+        return Seats(
+            self._model(worker, s, synthesizer=False), self._model(synthesizer, s, synthesizer=worker != synthesizer)
+        )
+
+    async def check(self) -> Check:
+        """Whether a council could be held now; asks the backends, loads nothing."""
+        s = self.settings
+        names = [s.worker] if s.lite else [s.worker, s.synthesizer]
+        problem, labels, hosts = "", [], []
+        for name in names:
+            try:
+                spec = await self._resolve(name)
+                labels.append(spec.label)
+                if spec.host:
+                    hosts.append(spec.host)
+                if not self.allowed(spec.host):
+                    problem = (
+                        problem
+                        or f"{spec.host} is not on this machine; agree once with `innercouncil models allow {spec.host}`."
+                    )
+            except (BackendError, UsageError) as error:
+                labels.append(name)
+                problem = problem or str(error)
+        return Check(not problem, problem, labels[0], labels[-1], tuple(dict.fromkeys(hosts)))
+
+    async def _resolve(self, text: str) -> ModelSpec:
+        """Find out where a model runs. Raises ModelMissingError that says how to get it."""
+        spec = parse_model(text)
+        if spec.kind == "gguf":
+            if not Path(spec.name).expanduser().is_file():
+                raise ModelMissingError(f"There is no model file {spec.name}; give the path of a .gguf file.")
+            return spec._replace(name=str(Path(spec.name).expanduser()))
+        if spec.kind not in ("auto", "ollama"):
+            return spec
+        running = await self.ollama.version() is not None
+        if running:
+            tagged = spec.name if ":" in spec.name else f"{spec.name}:latest"
+            for model in await self.ollama.models():
+                if model.name == tagged:
+                    # A model of Ollama's cloud, or an Ollama on another machine, is not local.
+                    there = urlsplit(self.ollama.url).hostname or "" if self.ollama.is_remote else ""
+                    host = model.remote_host or there
+                    return ModelSpec("ollama", tagged, f"https://{host}" if host and "//" not in host else host)
+        if spec.kind == "auto":
+            file = self.folder.find(spec.name)
+            if file is not None:
+                return ModelSpec("gguf", str(file))
+        if running:
+            raise ModelMissingError(
+                f"Ollama runs but does not have {spec.name}; run `innercouncil models pull {spec.name}`."
+            )
+        raise ModelMissingError(
+            f"{spec.name} is not on this machine: start Ollama (https://ollama.com), or run "
+            f"`innercouncil models pull {spec.name}` to fetch it for the built-in llama.cpp, or name a file with "
+            "`innercouncil models use --worker FILE.gguf --lite`."
+        )
+
+    def _prepare_host(self, worker: ModelSpec, synthesizer: ModelSpec, s: CouncilSettings) -> None:
+        if self._host is not None or "gguf" not in (worker.kind, synthesizer.kind):
+            return
+        decided = self.plan_for(worker, synthesizer, s, measure_memory())
+        self._host = EmbeddedHost(together=decided is None or decided.mode != "phases")
+
+    def plan_for(self, worker: ModelSpec, synthesizer: ModelSpec, s: CouncilSettings, memory: Memory) -> Plan | None:
+        """How two models run in `memory`, None where one is remote or its shape unknown."""
+        shapes = [shape_of(worker), shape_of(synthesizer)]
+        if shapes[0] is None or shapes[1] is None:
+            return None
+        return plan(shapes[0], shapes[1], s.slots, s.context_tokens, memory)
+
+    def _model(self, spec: ModelSpec, s: CouncilSettings, *, synthesizer: bool) -> ChatModel:
+        if spec.kind == "gguf":
+            assert self._host is not None
+            slots, context = (1, 2 * s.context_tokens) if synthesizer else (s.slots, s.context_tokens)
+            key = (Path(spec.name), slots, context)
+            if key not in self._servers:
+                server = EmbeddedServer(key[0], slots=slots, context_tokens=context, gpu_layers=s.gpu_layers)
+                self._servers[key] = self._host.add(server)
+            return EmbeddedModel(key[0].stem, self._servers[key], self._host)
+        known = (f"{spec.kind}:{spec.url}:{spec.name}", "synthesizer" if synthesizer else "worker")
+        if known not in self._open:
+            self._open[known] = self._remote(spec, s, synthesizer=synthesizer)
+        return self._open[known]
+
+    def _remote(self, spec: ModelSpec, s: CouncilSettings, *, synthesizer: bool) -> ChatModel:
+        if spec.kind == "ollama":
+            context = 2 * s.context_tokens if synthesizer else s.context_tokens
+            return OllamaModel(spec.name, url=self.ollama.url, num_ctx=context, keep_alive=s.keep_alive)
+        key = find_key("anthropic" if spec.kind == "anthropic" else "openai", spec.host)
+        if spec.kind == "anthropic":
+            if key is None:
+                raise UsageError(
+                    "There is no key for Anthropic; run `innercouncil models key api.anthropic.com`, or set ANTHROPIC_API_KEY."
+                )
+            return AnthropicModel(spec.name, key=key)
+        return OpenAIModel(spec.name, url=spec.url, key=key)
+
+    def stop(self) -> None:
+        """End llama.cpp's processes."""
+        if self._host is not None:
+            self._host.stop()
+
+
+def shape_of(spec: ModelSpec) -> Shape | None:
+    """Numbers for the memory arithmetic: from the file, or for the default models from a table."""
+    if spec.kind == "gguf":
+        with contextlib.suppress(OSError, ValueError):
+            return read_shape(Path(spec.name), Path(spec.name).stem)
+        return None
+    return KNOWN.get(spec.name) if spec.kind in ("auto", "ollama") else None
+
+
+def find_key(kind: str, host: str) -> str | None:
+    """The API key for a host: from the environment, else from the system's keyring."""
+    names = KEY_VARIABLES[kind] if host else ("INNERCOUNCIL_API_KEY",)
+    for name in names:
+        if os.environ.get(name):
+            return os.environ[name]
+    if not host:
+        return None
+    with contextlib.suppress(Exception):
+        import keyring
+
+        return keyring.get_password("innercouncil", host)
+    return None
+
+
+def keep_key(host: str, key: str) -> None:
+    """Put a key into the system's keyring. Raises UsageError where there is none."""
+    import keyring
+    import keyring.errors
+
+    try:
+        keyring.set_password("innercouncil", host, key)
+    except keyring.errors.KeyringError as error:
+        raise UsageError(
+            f"This system has no keyring that can hold the key ({type(error).__name__}); set INNERCOUNCIL_API_KEY instead."
+        ) from error

@@ -1,0 +1,297 @@
+"""Holding councils: sessions run beside whoever watches them, every finished piece is kept, and any can be taken up again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import psutil
+
+from innercouncil.app.backends import Backends
+from innercouncil.app.personas import open_personas
+from innercouncil.council.deliberation import Deliberation, check
+from innercouncil.model.card import SeatedPersona
+from innercouncil.model.council import (
+    Answered,
+    Attachment,
+    Council,
+    CouncilOptions,
+    Event,
+    Exchange,
+    Finished,
+    PersonVote,
+    SessionRecord,
+    Started,
+    Synthesised,
+    Tallied,
+    Voted,
+    Worker,
+)
+from innercouncil.model.errors import InnerCouncilError, UsageError
+from innercouncil.store.sessions import SessionStore
+from innercouncil.store.workspace import Workspace
+
+QUESTION_CHARS = 100_000
+HISTORY = 8
+"""Earlier questions of a conversation that go with a follow-up."""
+
+
+class House:
+    """A workspace with its personas, models and sessions, for one process and one event loop."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        workspace.prepare()
+        self.workspace, self.database, self.cards = open_personas(workspace)
+        self.sessions = SessionStore(self.database)
+        self.backends = Backends(self.database, workspace.root)
+        self._live: dict[str, _Live] = {}
+        self._recover()
+
+    # --- asking ---
+
+    async def ask(
+        self, question: str, *, personas: Sequence[str] | None = None, options: CouncilOptions | None = None,
+        parent: str | None = None, attachments: Sequence[Attachment] = (),
+    ) -> str:  # fmt: skip
+        """Begin a session and return its id; watch it with `events`. Without `personas` all enabled ones are seated.
+
+        Raises UsageError for what cannot be asked, BackendError where the models are not there.
+        """
+        if len(question) > QUESTION_CHARS:
+            raise UsageError(
+                f"The question has {len(question)} characters, {QUESTION_CHARS} is the most; attach long texts as files."
+            )
+        council = await self._council(
+            question, self._chosen(personas), options, self._history(parent), tuple(attachments)
+        )
+        return await self._begin(council, parent)
+
+    async def replay(self, session: str, personas: Sequence[str]) -> str:
+        """Ask an old question again with other personas; history and attachments are those of the old session."""
+        old = self.sessions.get(session)
+        council = await self._council(
+            old.council.question,
+            self._chosen(personas),
+            old.council.options,
+            old.council.history,
+            old.council.attachments,
+        )
+        return await self._begin(council, old.parent)
+
+    async def resume(self, session: str) -> None:
+        """Go on with a session that was stopped, failed or cut off; what was finished is not asked again."""
+        await self._again(session)
+
+    async def retry(self, session: str, seat: int) -> None:
+        """Let one worker answer again; votes and final answer are made anew."""
+        if seat not in {w.seat for w in self.sessions.get(session).council.workers}:
+            raise UsageError(f"Nobody sat in seat {seat}; the session shows who did.")
+        await self._again(session, without_seat=seat)
+
+    def stop(self, session: str) -> None:
+        """Stop a session; what was said so far is kept."""
+        live = self._live.get(session)
+        if live is None:
+            self.sessions.get(session)
+            raise UsageError("The session is not running here.")
+        live.deliberation.stop()
+
+    def vote(self, session: str, tiers: Sequence[Sequence[int]], *, blind: bool) -> PersonVote:
+        """Keep the person's vote. Raises UsageError where seats are named twice or not there."""
+        record = self.sessions.get(session)
+        standing = {a.seat for a in record.answers if a.part == "council" and a.stands}
+        named = [seat for tier in tiers for seat in tier]
+        if not named or len(set(named)) != len(named) or not standing.issuperset(named) or any(not t for t in tiers):
+            raise UsageError("A vote names answers that stand, each once, best first; look at the session's answers.")
+        return self.sessions.vote(session, tiers, blind=blind)
+
+    # --- watching ---
+
+    async def events(self, session: str) -> AsyncGenerator[Event, None]:
+        """Everything from the beginning, then what happens, until `Finished`. Raises SessionNotFoundError."""
+        live = self._live.get(session)
+        if live is None:
+            for event in past_events(self.sessions.get(session)):
+                yield event
+            return
+        at = 0
+        while True:
+            async with live.changed:
+                await live.changed.wait_for(lambda: len(live.events) > at)  # noqa: B023 - at is meant as it is now
+            news = live.events[at:]
+            at += len(news)
+            for event in news:
+                yield event
+                if isinstance(event, Finished):
+                    return
+
+    def running(self) -> list[str]:
+        """Sessions that run in this process."""
+        return list(self._live)
+
+    async def wait(self, session: str) -> SessionRecord:
+        """Wait until a session is finished and return it."""
+        live = self._live.get(session)
+        if live is not None and live.task is not None:
+            await asyncio.shield(live.task)
+        return self.sessions.get(session)
+
+    async def close(self) -> None:
+        """Stop all sessions, keep what they have, end the models."""
+        for live in list(self._live.values()):
+            live.deliberation.stop()
+        tasks = [live.task for live in self._live.values() if live.task]
+        if tasks:
+            await asyncio.wait(tasks, timeout=10)
+        await asyncio.to_thread(self.backends.stop)
+        self.database.close()
+
+    # --- inside ---
+
+    def _chosen(self, slugs: Sequence[str] | None) -> list[SeatedPersona]:
+        if slugs is None:
+            return [p for p in self.cards.all() if p.enabled]
+        if len(set(slugs)) != len(slugs):
+            raise UsageError("A persona was named twice; name each once.")
+        return [self.cards.get(slug) for slug in slugs]
+
+    async def _council(
+        self, question: str, seated: Sequence[SeatedPersona], options: CouncilOptions | None,
+        history: tuple[Exchange, ...], attachments: tuple[Attachment, ...],
+    ) -> Council:  # fmt: skip
+        options = options or self.default_options()
+        workers = tuple(
+            Worker(
+                seat=seat, slug=p.slug, name=p.card.name, description=p.card.description, system=p.card.system,
+                temperature=options.temperature if p.card.temperature is None else p.card.temperature, version=p.version.id,
+            )
+            for seat, p in enumerate(seated)
+        )  # fmt: skip
+        draft = Council(
+            question=question, workers=workers, worker_model="", synthesizer_model="", options=options, history=history,
+            attachments=attachments,
+        )  # fmt: skip
+        check(draft)
+        seats = await self.backends.seats()
+        return msgspec.structs.replace(draft, worker_model=seats.worker.name, synthesizer_model=seats.synthesizer.name)
+
+    def default_options(self) -> CouncilOptions:
+        """The options a session gets where nothing else is said."""
+        return CouncilOptions(context_tokens=self.backends.settings.context_tokens)
+
+    def _history(self, parent: str | None) -> tuple[Exchange, ...]:
+        if parent is None:
+            return ()
+        before = self.sessions.get(parent)
+        if not before.final:
+            raise UsageError("The session to follow up on has no final answer yet; resume it first.")
+        return (*before.council.history, Exchange(before.council.question, before.final))[-HISTORY:]
+
+    async def _begin(self, council: Council, parent: str | None) -> str:
+        session = self.sessions.begin(council, parent, owner=_owner())
+        await self._run(session, council, None)
+        return session
+
+    async def _again(self, session: str, without_seat: int | None = None) -> None:
+        if session in self._live:
+            raise UsageError("The session is still running; stop it first.")
+        self.sessions.get(session)
+        await self.backends.seats()
+        done = self.sessions.reopen(session, without_seat=without_seat, owner=_owner())
+        await self._run(session, done.council, done)
+
+    async def _run(self, session: str, council: Council, done: SessionRecord | None) -> None:
+        try:
+            seats = await self.backends.seats()
+            deliberation = Deliberation(session, council, seats.worker, seats.synthesizer, done=done)
+        except InnerCouncilError as error:
+            self.sessions.record(session, Finished("failed", str(error)))
+            raise
+        live = _Live(deliberation)
+        if done is not None:
+            live.events.extend(e for e in past_events(done) if not isinstance(e, Started | Finished))
+        self._live[session] = live
+        live.task = asyncio.create_task(self._drive(session, live))
+
+    async def _drive(self, session: str, live: _Live) -> None:
+        """Run a session to its end, whoever watches; each finished piece is written before it is shown."""
+        try:
+            async with contextlib.aclosing(live.deliberation.events()) as events:
+                async for event in events:
+                    self.sessions.record(session, event)
+                    await live.tell(event)
+        except InnerCouncilError as error:
+            await live.tell(Finished("failed", str(error)))
+        finally:
+            self._live.pop(session, None)
+
+    def _recover(self) -> None:
+        """Sessions whose process is gone were cut off: say so, so that they can be resumed."""
+        for session, owner in self.sessions.running():
+            if not _alive(owner):
+                self.sessions.record(
+                    session, Finished("stopped", "innercouncil ended in the middle of it; resume it to go on.")
+                )
+
+
+class _Live:
+    """A session under way."""
+
+    def __init__(self, deliberation: Deliberation) -> None:
+        self.deliberation = deliberation
+        self.events: list[Event] = []
+        self.changed = asyncio.Condition()
+        self.task: asyncio.Task[None] | None = None
+
+    async def tell(self, event: Event) -> None:
+        async with self.changed:
+            self.events.append(event)
+            self.changed.notify_all()
+
+
+def past_events(record: SessionRecord) -> list[Event]:
+    """A finished session as the events it was."""
+    events: list[Event] = [Started(record.id, record.council)]
+    events += [Answered(a) for a in record.answers]
+    events += [Voted(b) for b in record.ballots]
+    events += [Tallied(t) for t in record.tallies]
+    events += [Synthesised(s) for s in record.syntheses]
+    return [*events, Finished(record.status, record.problem)]
+
+
+def options_from(given: Mapping[str, Any], default: CouncilOptions) -> CouncilOptions:
+    """Options with some of them changed. Raises UsageError naming the one that is wrong."""
+    try:
+        options = msgspec.convert({**msgspec.to_builtins(default), **given}, CouncilOptions, strict=True)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"An option is wrong: {error}.") from None
+    unknown = set(given) - set(CouncilOptions.__struct_fields__)
+    if unknown:
+        raise UsageError(
+            f"There is no option {sorted(unknown)[0]!r}; there are: {', '.join(CouncilOptions.__struct_fields__)}."
+        )
+    bounds = {
+        "rounds": (0, 1), "tie_band": (0, 1), "temperature": (0, 2), "synthesis_temperature": (0, 2), "answer_tokens": (16, 16384),
+        "ballot_tokens": (64, 4096), "synthesis_tokens": (16, 16384), "context_tokens": (512, 131072), "best": (1, 12),
+        "seed": (0, 2**31 - 1),
+    }  # fmt: skip
+    for name, (low, high) in bounds.items():
+        if not low <= getattr(options, name) <= high:
+            raise UsageError(f"The option {name} is {low} to {high}; choose a value in between.")
+    return options
+
+
+def _owner() -> str:
+    process = psutil.Process()
+    return f"{os.getpid()}:{int(process.create_time())}"
+
+
+def _alive(owner: str) -> bool:
+    pid, _, began = owner.partition(":")
+    with contextlib.suppress(psutil.Error, ValueError):
+        return int(psutil.Process(int(pid)).create_time()) == int(began)
+    return False

@@ -1,0 +1,147 @@
+"""The council's personas: brought in from discovery, edited, imported, exported."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from innercouncil.app.findings import changed, load_discovery
+from innercouncil.cards.registry import read_card, write_card
+from innercouncil.discovery.naming import slug_of
+from innercouncil.model.card import CardFile, CardFormat, ImportedCard, PersonaCard, SeatedPersona
+from innercouncil.model.errors import NothingToDiscoverError, UsageError
+from innercouncil.model.persona import Change
+from innercouncil.store.cards import CardStore, Synced
+from innercouncil.store.database import Database
+from innercouncil.store.workspace import Workspace
+
+NAME_CHARS = 80
+SYSTEM_CHARS = 40_000
+
+
+class DiffLine(NamedTuple):
+    """A line of a comparison of two prompts."""
+
+    kind: Literal["same", "added", "removed"]
+    text: str
+
+
+def sync_personas(workspace: Workspace, cards: CardStore, *, overwrite: frozenset[str] = frozenset()) -> Synced:
+    """Bring the discovered personas into the council. What the person edited stays, unless named in `overwrite`.
+
+    Raises NothingToDiscoverError where nothing was discovered yet.
+    """
+    discovery = load_discovery(workspace)
+    try:
+        generated = msgspec.json.decode(workspace.generated_prompts.read_bytes(), type=dict[str, _Generated])
+    except (OSError, msgspec.MsgspecError):
+        raise NothingToDiscoverError(
+            f"{workspace.generated_prompts} is missing or damaged; run `innercouncil discover EXPORT` again."
+        ) from None
+    known = {p.source for p in cards.all(archived=True)}
+    synced = cards.sync(
+        {
+            slug: PersonaCard(name=g.name, description=g.description, system=g.text, creator="innercouncil")
+            for slug, g in generated.items()
+        },
+        overwrite=overwrite,
+    )
+    for persona in discovery.personas:
+        if persona.origin == "edited" and persona.slug not in known and persona.slug in generated:
+            for card in cards.all():
+                if card.source == persona.slug:
+                    cards.save(card.slug, msgspec.structs.replace(card.card, system=persona.prompt.text))
+    return synced
+
+
+class _Generated(msgspec.Struct):
+    name: str
+    description: str
+    text: str
+
+
+def edit_persona(workspace: Workspace, cards: CardStore, slug: str, card: PersonaCard) -> SeatedPersona:
+    """Keep the person's version. For a discovered persona the next run of discovery knows of it too.
+
+    Raises PersonaNotFoundError, UsageError for an empty or overlong text.
+    """
+    before = cards.get(slug)
+    saved = cards.save(slug, checked(card))
+    if saved.source is not None and card.system != before.card.system:
+        changed(workspace, Change(action="edit", slug=saved.source, value=card.system.strip() + "\n"))
+    return saved
+
+
+def create_persona(cards: CardStore, card: PersonaCard) -> SeatedPersona:
+    """Seat a persona made by hand."""
+    card = checked(card)
+    return cards.add(card, slug_of(card.name), "created")
+
+
+def duplicate_persona(cards: CardStore, slug: str, name: str = "") -> SeatedPersona:
+    """Seat a copy, to try another wording against the first."""
+    original = cards.get(slug).card
+    card = checked(msgspec.structs.replace(original, name=name or f"{original.name[: NAME_CHARS - 7]} (copy)"))
+    return cards.add(card, slug_of(card.name), "duplicated")
+
+
+def preview_cards(data: bytes, filename: str) -> list[ImportedCard]:
+    """What a file holds, before anything is kept. Raises CardError."""
+    return read_card(data, filename)
+
+
+def import_card(cards: CardStore, data: bytes, filename: str, index: int = 0) -> SeatedPersona:
+    """Keep a persona from a file; it is seated only after the person enabled it. Raises CardError, UsageError."""
+    found = read_card(data, filename)
+    if not 0 <= index < len(found):
+        raise UsageError(f"The file holds {len(found)} personas, there is no number {index}.")
+    card = checked(found[index].card)
+    return cards.add(card, slug_of(card.name), "imported", enabled=False)
+
+
+def export_card(cards: CardStore, slug: str, format: CardFormat) -> CardFile:  # noqa: A002 - the field's own word
+    """The persona in another program's format."""
+    return write_card(cards.get(slug).card, format)
+
+
+def diff_prompts(generated: str, present: str) -> list[DiffLine]:
+    """The generated prompt against the present one, line by line."""
+    out: list[DiffLine] = []
+    for line in difflib.ndiff(generated.splitlines(), present.splitlines()):
+        if line[:1] in " +-":
+            kind: Literal["same", "added", "removed"] = {" ": "same", "+": "added", "-": "removed"}[line[0]]  # type: ignore[assignment]
+            out.append(DiffLine(kind, line[2:]))
+    return out
+
+
+def checked(card: PersonaCard) -> PersonaCard:
+    """The card with a clean name. Raises UsageError for what cannot be seated."""
+    name = " ".join("".join(c for c in card.name if c.isprintable() or c.isspace()).split())
+    if not 1 <= len(name) <= NAME_CHARS:
+        raise UsageError(f"A name has 1 to {NAME_CHARS} characters; give another one.")
+    if not card.system.strip():
+        raise UsageError("The prompt is empty; write at least one line.")
+    if len(card.system) > SYSTEM_CHARS:
+        raise UsageError(f"The prompt has {len(card.system)} characters, {SYSTEM_CHARS} is the most; shorten it.")
+    if card.temperature is not None and not 0 <= card.temperature <= 2:
+        raise UsageError("The temperature is a number from 0 to 2.")
+    return msgspec.structs.replace(card, name=name, description=card.description.strip()[:2000])
+
+
+class CouncilPersonas(NamedTuple):
+    """Workspace and personas together, as most use cases need them."""
+
+    workspace: Workspace
+    database: Database
+    cards: CardStore
+
+
+def open_personas(workspace: Workspace) -> CouncilPersonas:
+    """Open the council's personas; the discovered ones are brought in if there are any."""
+    database = Database(workspace.database)
+    cards = CardStore(database)
+    if workspace.discovery.exists():
+        sync_personas(workspace, cards)
+    return CouncilPersonas(workspace, database, cards)
