@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from innercouncil.discovery.cluster import find_modes
 from innercouncil.discovery.labeller import Labeller
-from innercouncil.discovery.naming import NameParts, name_personas, slug_of
+from innercouncil.discovery.naming import NameParts, name_personas
 from innercouncil.discovery.prompt_writer import Draft, write_prompt
 from innercouncil.discovery.redaction import Redactor
 from innercouncil.discovery.verdict import verdict_of
 from innercouncil.model.persona import PromptLine
+from innercouncil.model.slug import slug_of
 from innercouncil.model.tokens import estimate_tokens
 
 

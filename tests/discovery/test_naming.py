@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from innercouncil.discovery.naming import NameParts, name_personas, slug_of
+from innercouncil.discovery.naming import NameParts, name_personas
 from innercouncil.discovery.traits import Trait, rules
 from innercouncil.model.labels import ACTS, TOPICS
+from innercouncil.model.slug import slug_of
 
 ADJECTIVES = ("marker:cause", "question:why", "habit:bullets", "tone:warm")
 

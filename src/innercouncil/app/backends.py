@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
 
-from innercouncil.app.settings import CouncilSettings
-from innercouncil.llm.anthropic import AnthropicModel
-from innercouncil.llm.downloads import ModelFolder
-from innercouncil.llm.embedded import EmbeddedHost, EmbeddedModel, EmbeddedServer
+from innercouncil.app.council_settings import CouncilSettings
 from innercouncil.llm.memory import KNOWN, Memory, Plan, Shape, measure_memory, plan, read_shape
-from innercouncil.llm.ollama import Ollama, OllamaModel
-from innercouncil.llm.openai_compatible import OpenAIModel
 from innercouncil.llm.select import ModelSpec, parse_model
 from innercouncil.model.errors import BackendError, ModelMissingError, UsageError
 from innercouncil.model.ports import ChatModel
 from innercouncil.store.database import Database
+
+if TYPE_CHECKING:
+    from innercouncil.llm.downloads import ModelFolder
+    from innercouncil.llm.embedded import EmbeddedHost, EmbeddedServer
+    from innercouncil.llm.ollama import Ollama
 
 KEY_VARIABLES: Final = {
     "anthropic": ("INNERCOUNCIL_API_KEY", "ANTHROPIC_API_KEY"),
@@ -52,12 +53,26 @@ class Backends:
     """Models of a workspace: found, started, kept for the life of the process."""
 
     def __init__(self, database: Database, workspace: Path) -> None:
-        self._db = database
-        self.folder = ModelFolder(Path(os.environ.get("INNERCOUNCIL_MODELS", "") or workspace / "models"))
-        self.ollama = Ollama()
+        self._db, self._root = database, workspace
         self._host: EmbeddedHost | None = None
         self._servers: dict[tuple[Path, int, int], EmbeddedServer] = {}
         self._open: dict[tuple[str, str], ChatModel] = {}
+
+    # What speaks HTTP is imported when it is needed: the first page does not wait for it.
+
+    @functools.cached_property
+    def folder(self) -> ModelFolder:
+        """Where named models for llama.cpp are kept."""
+        from innercouncil.llm.downloads import ModelFolder
+
+        return ModelFolder(Path(os.environ.get("INNERCOUNCIL_MODELS", "") or self._root / "models"))
+
+    @functools.cached_property
+    def ollama(self) -> Ollama:
+        """Ollama on this machine, or where OLLAMA_HOST says."""
+        from innercouncil.llm.ollama import Ollama
+
+        return Ollama()
 
     @property
     def settings(self) -> CouncilSettings:
@@ -158,6 +173,8 @@ class Backends:
     def _prepare_host(self, worker: ModelSpec, synthesizer: ModelSpec, s: CouncilSettings) -> None:
         if self._host is not None or "gguf" not in (worker.kind, synthesizer.kind):
             return
+        from innercouncil.llm.embedded import EmbeddedHost
+
         decided = self.plan_for(worker, synthesizer, s, measure_memory())
         self._host = EmbeddedHost(together=decided is None or decided.mode != "phases")
 
@@ -170,6 +187,8 @@ class Backends:
 
     def _model(self, spec: ModelSpec, s: CouncilSettings, *, synthesizer: bool) -> ChatModel:
         if spec.kind == "gguf":
+            from innercouncil.llm.embedded import EmbeddedModel, EmbeddedServer
+
             assert self._host is not None
             slots, context = (1, 2 * s.context_tokens) if synthesizer else (s.slots, s.context_tokens)
             key = (Path(spec.name), slots, context)
@@ -184,6 +203,8 @@ class Backends:
 
     def _remote(self, spec: ModelSpec, s: CouncilSettings, *, synthesizer: bool) -> ChatModel:
         if spec.kind == "ollama":
+            from innercouncil.llm.ollama import OllamaModel
+
             context = 2 * s.context_tokens if synthesizer else s.context_tokens
             return OllamaModel(spec.name, url=self.ollama.url, num_ctx=context, keep_alive=s.keep_alive)
         key = find_key("anthropic" if spec.kind == "anthropic" else "openai", spec.host)
@@ -192,7 +213,11 @@ class Backends:
                 raise UsageError(
                     "There is no key for Anthropic; run `innercouncil models key api.anthropic.com`, or set ANTHROPIC_API_KEY."
                 )
+            from innercouncil.llm.anthropic import AnthropicModel
+
             return AnthropicModel(spec.name, key=key)
+        from innercouncil.llm.openai_compatible import OpenAIModel
+
         return OpenAIModel(spec.name, url=spec.url, key=key)
 
     def stop(self) -> None:

@@ -55,9 +55,11 @@ class House:
 
     async def ask(
         self, question: str, *, personas: Sequence[str] | None = None, options: CouncilOptions | None = None,
-        parent: str | None = None, attachments: Sequence[Attachment] = (),
+        parent: str | None = None, attachments: Sequence[Attachment] = (), history: Sequence[Exchange] = (),
     ) -> str:  # fmt: skip
         """Begin a session and return its id; watch it with `events`. Without `personas` all enabled ones are seated.
+
+        `parent` is a session to follow up on; `history` says what was said before in a conversation kept elsewhere.
 
         Raises UsageError for what cannot be asked, BackendError where the models are not there.
         """
@@ -66,7 +68,7 @@ class House:
                 f"The question has {len(question)} characters, {QUESTION_CHARS} is the most; attach long texts as files."
             )
         council = await self._council(
-            question, self._chosen(personas), options, self._history(parent), tuple(attachments)
+            question, self._chosen(personas), options, self._history(parent) or tuple(history), tuple(attachments)
         )
         return await self._begin(council, parent)
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from innercouncil import __version__
-from innercouncil.app.findings import load_discovery
+from innercouncil.app.findings import TITLES, load_discovery
 from innercouncil.app.labelling import Scores, label_file, load_scores, read_labelled
 from innercouncil.app.settings import Settings
 from innercouncil.app.structure import Group, apply_structure, overlay
@@ -42,13 +42,6 @@ from innercouncil.store import database
 from innercouncil.store.workspace import Workspace, disk_errors, fingerprint, writing
 
 STAGES: Final = ("read", "label", "cluster", "personas", "report")
-TITLES: Final = {
-    "read": "Reading the export",
-    "label": "Labelling your messages",
-    "cluster": "Looking for modes",
-    "personas": "Writing personas",
-    "report": "Drawing the report",
-}
 MAP_POINTS: Final = 5000
 
 

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from innercouncil.model.errors import NothingToDiscoverError
 from innercouncil.model.persona import Change, Discovery
 from innercouncil.store import database
 from innercouncil.store.workspace import Workspace
+
+TITLES: Final = {
+    "read": "Reading the export",
+    "label": "Labelling your messages",
+    "cluster": "Looking for modes",
+    "personas": "Writing personas",
+    "report": "Drawing the report",
+}
+"""The stages of a run, in order, and what they are called."""
 
 
 def load_discovery(workspace: Workspace) -> Discovery:

@@ -8,11 +8,10 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from innercouncil.app.findings import changed, load_discovery
-from innercouncil.cards.registry import read_card, write_card
-from innercouncil.discovery.naming import slug_of
 from innercouncil.model.card import CardFile, CardFormat, ImportedCard, PersonaCard, SeatedPersona
 from innercouncil.model.errors import NothingToDiscoverError, UsageError
 from innercouncil.model.persona import Change
+from innercouncil.model.slug import slug_of
 from innercouncil.store.cards import CardStore, Synced
 from innercouncil.store.database import Database
 from innercouncil.store.workspace import Workspace
@@ -89,12 +88,14 @@ def duplicate_persona(cards: CardStore, slug: str, name: str = "") -> SeatedPers
 
 def preview_cards(data: bytes, filename: str) -> list[ImportedCard]:
     """What a file holds, before anything is kept. Raises CardError."""
+    from innercouncil.cards.registry import read_card
+
     return read_card(data, filename)
 
 
 def import_card(cards: CardStore, data: bytes, filename: str, index: int = 0) -> SeatedPersona:
     """Keep a persona from a file; it is seated only after the person enabled it. Raises CardError, UsageError."""
-    found = read_card(data, filename)
+    found = preview_cards(data, filename)
     if not 0 <= index < len(found):
         raise UsageError(f"The file holds {len(found)} personas, there is no number {index}.")
     card = checked(found[index].card)
@@ -103,6 +104,8 @@ def import_card(cards: CardStore, data: bytes, filename: str, index: int = 0) ->
 
 def export_card(cards: CardStore, slug: str, format: CardFormat) -> CardFile:  # noqa: A002 - the field's own word
     """The persona in another program's format."""
+    from innercouncil.cards.registry import write_card
+
     return write_card(cards.get(slug).card, format)
 
 

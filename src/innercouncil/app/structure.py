@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from innercouncil.discovery.cluster import Modes
-from innercouncil.discovery.naming import slug_of
 from innercouncil.model.persona import Change, Persona, PromptLine
+from innercouncil.model.slug import slug_of
 from innercouncil.model.tokens import estimate_tokens
 
 

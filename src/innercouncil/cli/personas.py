@@ -18,9 +18,9 @@ from innercouncil.app.findings import changed, load_discovery
 from innercouncil.app.settings import Settings
 from innercouncil.cli.discover import WORKSPACE, persona_row
 from innercouncil.cli.progress import StageProgress
-from innercouncil.discovery.naming import slug_of
 from innercouncil.model.errors import PersonaNotFoundError, UsageError
 from innercouncil.model.persona import Change, Discovery, Persona
+from innercouncil.model.slug import slug_of
 from innercouncil.store import database
 from innercouncil.store.workspace import Workspace
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
-import unicodedata
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from typing import Final, NamedTuple
 
 from innercouncil.discovery.traits import Trait
+from innercouncil.model.slug import slug_of
 
 TOPIC_SHARE: Final = 0.5
 """Share of its messages from which a topic may stand in the name."""
@@ -58,9 +57,3 @@ def _proposals(part: NameParts) -> Sequence[str]:
     with_word = [f"{w} {noun}" for w in words]
     numbered = [f"{topic or 'General'} {noun} {n}" for n in range(2, 100)]
     return [*first, *with_adjective, *with_word, f"General {noun}", *numbered]
-
-
-def slug_of(name: str) -> str:
-    """A name as a file-safe slug: ASCII letters, digits and hyphens, at most 60 characters, never empty."""
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode("ascii")
-    return re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")[:60].strip("-") or "persona"

@@ -12,13 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from innercouncil.discovery.cluster import Modes
-from innercouncil.discovery.naming import NameParts, name_personas, slug_of
+from innercouncil.discovery.naming import NameParts, name_personas
 from innercouncil.discovery.phrases import FUNCTION_WORDS, Contrast, PhraseCounter, grams_of
 from innercouncil.discovery.prompt_writer import Draft, write_prompt
 from innercouncil.discovery.redaction import Redactor, given_names
 from innercouncil.discovery.traits import Trait, habits, traits_of
 from innercouncil.model.labels import LabelledMessage
 from innercouncil.model.persona import Claim, Exemplar, LabelLift, Persona, Phrase, PromptLine
+from innercouncil.model.slug import slug_of
 
 CENTRAL: Final = 500
 """Messages per persona, nearest to its centre, whose texts are kept for exemplars, phrases' evidence and priorities."""

@@ -1,0 +1,116 @@
+"""The web app: pages, API and OpenAI-compatible endpoint over one house, for this machine only."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from innercouncil.app.council import House
+from innercouncil.model.errors import UsageError
+from innercouncil.store.workspace import Workspace
+from innercouncil.web import api, pages, v1
+from innercouncil.web.http import LOG, LocalOnly, json_response, problem_response
+from innercouncil.web.jobs import Jobs
+
+HOST = "127.0.0.1"
+PORT = 5000
+
+
+def build(workspace: Workspace, *, port: int) -> Starlette:
+    """The ASGI application; the house is opened when it starts and closed when it ends."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncGenerator[None, None]:
+        app.state.house = House(workspace)
+        app.state.jobs = Jobs()
+        try:
+            yield
+        finally:
+            await app.state.house.close()
+
+    return Starlette(
+        routes=[
+            *pages.routes(),
+            *api.TABLE.routes(),
+            Route("/openapi.json", _openapi),
+            *v1.routes(),
+            Mount("/static", StaticFiles(packages=[("innercouncil.web", "static")])),
+        ],
+        middleware=[Middleware(LocalOnly, port=port)],
+        exception_handlers={HTTPException: _http_problem, Exception: _crash},
+        lifespan=lifespan,
+    )
+
+
+def serve(workspace: Workspace, *, port: int = PORT, ready: Callable[[str], None] | None = None) -> None:
+    """Serve until interrupted; `ready` is called with the address once it listens.
+
+    Raises UsageError where the port is taken.
+    """
+    import uvicorn
+
+    listening = _listen(port)
+    address = f"http://{HOST}:{listening.getsockname()[1]}"
+    app = build(workspace, port=listening.getsockname()[1])
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started and ready:
+                ready(address)
+
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=3
+    )
+    Server(config).run(sockets=[listening])
+
+
+def _listen(port: int) -> socket.socket:
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    with contextlib.suppress(OSError):
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((HOST, port))
+        listening.listen(128)
+    except OSError as error:
+        listening.close()
+        if error.errno in (errno.EADDRINUSE, errno.EACCES) or getattr(error, "winerror", 0) in (10013, 10048):
+            raise UsageError(
+                f"Port {port} is taken by another program (perhaps innercouncil runs already at http://{HOST}:{port}); "
+                "close it, or choose another port with --port."
+            ) from None
+        raise UsageError(
+            f"Cannot listen on {HOST}:{port}: {error.strerror}; choose another port with --port."
+        ) from None
+    return listening
+
+
+async def _openapi(_request: Request) -> Response:
+    return json_response(api.TABLE.openapi())
+
+
+async def _http_problem(request: Request, error: Any) -> Response:
+    sentences = {404: "There is nothing at this address.", 405: "This address does not take such a request."}
+    sentence = sentences.get(error.status_code, str(error.detail))
+    if request.method == "GET" and not request.url.path.startswith(("/api/", "/v1/", "/static/")):
+        return pages.problem_page(error.status_code, sentence)
+    response = problem_response(error.status_code, sentence)
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _crash(_request: Request, error: Exception) -> Response:
+    # Neither the message nor the traceback: both may hold a person's text.
+    LOG.error("request failed: %s", type(error).__name__)
+    return problem_response(500, "Something went wrong inside innercouncil; nothing that was saved is lost.")

@@ -1,0 +1,77 @@
+import { $, h, say, guard, day } from "./dom.js";
+import { get, send, stream, markdown } from "./api.js";
+
+const slug = document.body.dataset.key, url = `/api/personas/${encodeURIComponent(slug)}`;
+let generated = null, clean = "";
+const state = () => JSON.stringify([$("name").value, $("description").value, $("temperature").value, $("system").value]);
+
+function fill(card) {
+  $("heading").textContent = card.name;
+  document.title = `${card.name} · innercouncil`;
+  $("name").value = card.name;
+  $("description").value = card.description;
+  $("temperature").value = card.temperature ?? "";
+  $("system").value = card.system;
+  clean = state();
+}
+
+async function measure() {
+  const { tokens } = await send("POST", "/api/tokens", { text: $("system").value });
+  $("tokens").textContent = `${tokens} tokens (an upper estimate)`;
+  if (generated === null) { $("diff").textContent = "This persona was not discovered; there is no generated prompt."; return; }
+  const { lines } = await send("POST", `${url}/diff`, { system: $("system").value });
+  const changed = lines.some((x) => x.kind !== "same");
+  $("diff").replaceChildren(...(changed ? lines.map((x) => h("div", { class: x.kind }, `${{ same: " ", added: "+", removed: "-" }[x.kind]} ${x.text}`)) : ["The same."]));
+}
+
+function evidence(text, ids, note) {
+  const box = h("details", {}, h("summary", {}, text, note && h("span", { class: "quiet" }, ` ${note}`)));
+  box.addEventListener("toggle", guard(async () => {
+    if (!box.open || box.dataset.loaded) return;
+    box.dataset.loaded = "yes";
+    for (const id of ids.slice(0, 5)) {
+      const m = await get(`/api/messages/${encodeURIComponent(id)}`);
+      box.append(h("p", { class: "quiet" }, `${m.title}${m.time ? " · " + day(m.time * 1000) : ""}`), m.context && h("div", { class: "quoted quiet" }, m.context.slice(0, 600)), h("div", { class: "quoted" }, m.text.slice(0, 2000)));
+    }
+  }));
+  return box;
+}
+
+async function load() {
+  const data = await get(url);
+  generated = data.generated;
+  fill(data.persona.version.card);
+  $("revert").hidden = generated === null;
+  $("history").replaceChildren(...data.versions.map((v) => h("li", { class: "row" }, `${v.number}. ${v.reason}, ${day(v.made_at)}`, v.number !== data.persona.version.number &&
+    h("button", { class: "second small", "aria-label": `Bring version ${v.number} back`, onclick: guard(async () => { await send("POST", `${url}/restore`, { version: v.number }); await load(); }) }, "Bring back"))));
+  const d = data.discovered;
+  $("evidence").replaceChildren(...(d ? [h("p", { class: "quiet" }, `${d.size} messages, ${Math.round(100 * d.share)}% of yours; ${d.verdict}, stability ${d.stability.toFixed(2)}`),
+    h("h3", {}, "What was found"), ...d.claims.map((c) => evidence(c.text, c.evidence, c.share === null ? "" : `${Math.round(100 * c.share)}% here, ${Math.round(100 * (c.elsewhere ?? 0))}% elsewhere`)),
+    h("h3", {}, "Lines of the prompt"), ...d.prompt.lines.map((l) => evidence(`${l.section}: ${l.text}`, l.evidence, `${l.evidence.length} messages`))] : [h("p", { class: "quiet" }, "This persona was not discovered in your messages.")]));
+  await measure();
+}
+
+let waiting;
+$("system").addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(guard(measure), 250); });
+$("edit").addEventListener("submit", guard(async (event) => {
+  event.preventDefault();
+  const temperature = $("temperature").value === "" ? null : Number($("temperature").value);
+  await send("PUT", url, { name: $("name").value, description: $("description").value, system: $("system").value, temperature });
+  await load();
+  say("Saved.", "good");
+}));
+$("undo").addEventListener("click", guard(async () => { await send("POST", `${url}/undo`); await load(); say("Went back one version.", "good"); }));
+$("revert").addEventListener("click", guard(async () => { $("system").value = generated; await measure(); }));
+$("try").addEventListener("submit", guard(async (event) => {
+  event.preventDefault();
+  let text = "";
+  $("said").className = "answer-text live";
+  $("said").textContent = "";
+  await stream("POST", `${url}/try`, { question: $("tried").value, system: $("system").value }, (name, data) => {
+    if (name === "delta") { text += data.text; $("said").textContent = text; }
+    if (name === "problem") say(data.error);
+  });
+  if (text) await markdown($("said"), text);
+}));
+addEventListener("beforeunload", (event) => { if (clean && state() !== clean) event.preventDefault(); });
+guard(load)();
