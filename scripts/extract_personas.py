@@ -13,8 +13,9 @@ from pathlib import Path
 import click
 
 from innercouncil.app.settings import Mode, Settings
-from innercouncil.cli.discover import OPTIONS, WORKSPACE, run_discovery, with_options
+from innercouncil.cli.discover import OPTIONS, run_discovery
 from innercouncil.cli.main import run
+from innercouncil.cli.options import WORKSPACE, with_options
 
 
 @click.command()

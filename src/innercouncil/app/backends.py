@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from innercouncil.app.council_settings import CouncilSettings
+from innercouncil.llm.gate import UNKNOWN, Gate, GatedModel
 from innercouncil.llm.memory import KNOWN, Memory, Plan, Shape, measure_memory, plan, read_shape
 from innercouncil.llm.select import ModelSpec, parse_model
 from innercouncil.model.errors import BackendError, ModelMissingError, UsageError
@@ -57,6 +58,7 @@ class Backends:
         self._host: EmbeddedHost | None = None
         self._servers: dict[tuple[Path, int, int], EmbeddedServer] = {}
         self._open: dict[tuple[str, str], ChatModel] = {}
+        self._gates: dict[str, Gate] = {}
 
     # What speaks HTTP is imported when it is needed: the first page does not wait for it.
 
@@ -97,15 +99,19 @@ class Backends:
         """The person agrees that text is sent to `host`."""
         self._db.set(f"allowed:{host}", "yes")
 
+    def revoke(self, host: str) -> None:
+        """The person takes that back."""
+        self._db.set(f"allowed:{host}", "no")
+
     def allowed(self, host: str) -> bool:
         """Whether the person agreed to `host`; this machine needs no consent."""
         return not host or self._db.setting(f"allowed:{host}") == "yes"
 
-    async def seats(self, settings: CouncilSettings | None = None) -> Seats:
-        """The two models. Raises BackendError where one is not there, UsageError without consent for a remote one."""
-        s = settings or self.settings
-        worker = await self._resolve(s.worker)
-        synthesizer = worker if s.lite else await self._resolve(s.synthesizer)
+    async def seats(self, *, lite: bool = False) -> Seats:
+        """The two models, or one for both (`lite`). Raises BackendError where one is not there, UsageError without consent for a remote one."""
+        s = self.settings
+        worker = await self.resolve(s.worker)
+        synthesizer = worker if s.lite or lite else await self.resolve(s.synthesizer)
         for spec in (worker, synthesizer):
             if not self.allowed(spec.host):
                 raise UsageError(
@@ -124,7 +130,7 @@ class Backends:
         problem, labels, hosts = "", [], []
         for name in names:
             try:
-                spec = await self._resolve(name)
+                spec = await self.resolve(name)
                 labels.append(spec.label)
                 if spec.host:
                     hosts.append(spec.host)
@@ -138,7 +144,7 @@ class Backends:
                 problem = problem or str(error)
         return Check(not problem, problem, labels[0], labels[-1], tuple(dict.fromkeys(hosts)))
 
-    async def _resolve(self, text: str) -> ModelSpec:
+    async def resolve(self, text: str) -> ModelSpec:
         """Find out where a model runs. Raises ModelMissingError that says how to get it."""
         spec = parse_model(text)
         if spec.kind == "gguf":
@@ -195,11 +201,27 @@ class Backends:
             if key not in self._servers:
                 server = EmbeddedServer(key[0], slots=slots, context_tokens=context, gpu_layers=s.gpu_layers)
                 self._servers[key] = self._host.add(server)
-            return EmbeddedModel(key[0].stem, self._servers[key], self._host)
+            gate = self._gate(f"gguf:{key}", slots)
+            return GatedModel(EmbeddedModel(key[0].stem, self._servers[key], self._host), gate)
         known = (f"{spec.kind}:{spec.url}:{spec.name}", "synthesizer" if synthesizer else "worker")
         if known not in self._open:
-            self._open[known] = self._remote(spec, s, synthesizer=synthesizer)
+            gate = self._gate(f"{spec.kind}:{spec.url}:{spec.name}", None)
+            self._open[known] = GatedModel(self._remote(spec, s, synthesizer=synthesizer), gate)
         return self._open[known]
+
+    def _gate(self, backend: str, slots: int | None) -> Gate:
+        """The gate of a backend; what it learns is kept for the next time."""
+        if backend not in self._gates:
+            known = self.at_once(backend)
+            self._gates[backend] = Gate(
+                slots=slots, known=known, learnt=lambda seen: self._db.set(f"at_once:{backend}", str(seen))
+            )
+        return self._gates[backend]
+
+    def at_once(self, backend: str) -> int | None:
+        """Answers a backend was seen to write at the same time, None where it never had to queue."""
+        text = self._db.setting(f"at_once:{backend}") or ""
+        return int(text) if text.isdigit() and 1 <= int(text) <= UNKNOWN else None
 
     def _remote(self, spec: ModelSpec, s: CouncilSettings, *, synthesizer: bool) -> ChatModel:
         if spec.kind == "ollama":

@@ -178,7 +178,7 @@ class House:
             attachments=attachments,
         )  # fmt: skip
         check(draft)
-        seats = await self.backends.seats()
+        seats = await self.backends.seats(lite=options.lite)
         return msgspec.structs.replace(draft, worker_model=seats.worker.name, synthesizer_model=seats.synthesizer.name)
 
     def default_options(self) -> CouncilOptions:
@@ -201,14 +201,13 @@ class House:
     async def _again(self, session: str, without_seat: int | None = None) -> None:
         if session in self._live:
             raise UsageError("The session is still running; stop it first.")
-        self.sessions.get(session)
-        await self.backends.seats()
+        await self.backends.seats(lite=self.sessions.get(session).council.options.lite)
         done = self.sessions.reopen(session, without_seat=without_seat, owner=_owner())
         await self._run(session, done.council, done)
 
     async def _run(self, session: str, council: Council, done: SessionRecord | None) -> None:
         try:
-            seats = await self.backends.seats()
+            seats = await self.backends.seats(lite=council.options.lite)
             deliberation = Deliberation(session, council, seats.worker, seats.synthesizer, done=done)
         except InnerCouncilError as error:
             self.sessions.record(session, Finished("failed", str(error)))

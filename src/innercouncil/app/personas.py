@@ -33,12 +33,7 @@ def sync_personas(workspace: Workspace, cards: CardStore, *, overwrite: frozense
     Raises NothingToDiscoverError where nothing was discovered yet.
     """
     discovery = load_discovery(workspace)
-    try:
-        generated = msgspec.json.decode(workspace.generated_prompts.read_bytes(), type=dict[str, _Generated])
-    except (OSError, msgspec.MsgspecError):
-        raise NothingToDiscoverError(
-            f"{workspace.generated_prompts} is missing or damaged; run `innercouncil discover EXPORT` again."
-        ) from None
+    generated = _generated(workspace)
     known = {p.source for p in cards.all(archived=True)}
     synced = cards.sync(
         {
@@ -59,6 +54,44 @@ class _Generated(msgspec.Struct):
     name: str
     description: str
     text: str
+
+
+def _generated(workspace: Workspace) -> dict[str, _Generated]:
+    try:
+        return msgspec.json.decode(workspace.generated_prompts.read_bytes(), type=dict[str, _Generated])
+    except (OSError, msgspec.MsgspecError):
+        raise NothingToDiscoverError(
+            f"{workspace.generated_prompts} is missing or damaged; run `innercouncil discover EXPORT` again."
+        ) from None
+
+
+def newest_prompt(workspace: Workspace, cards: CardStore, slug: str) -> str:
+    """What discovery would write for a persona now, its present prompt where it writes nothing.
+
+    Raises NothingToDiscoverError, PersonaNotFoundError.
+    """
+    seated = cards.get(slug)
+    found = _generated(workspace).get(seated.source or "")
+    return found.text if found else seated.card.system
+
+
+def follow_change(workspace: Workspace, cards: CardStore, change: Change, *, undone: bool = False) -> None:
+    """After discovery's personas were changed (or a change taken back): the council's follow, with their history."""
+    old, new = change.slug, slug_of(change.value) if change.action == "rename" else change.slug
+    if undone:
+        old, new = new, old
+    if change.action == "rename":
+        cards.follow(old, new)
+    sync_personas(workspace, cards)
+    found = {p.slug: p for p in load_discovery(workspace).personas}
+    for seated in cards.all():
+        if seated.source == new and new in found and change.action in ("rename", "edit"):
+            card = seated.card
+            if change.action == "rename":
+                card = msgspec.structs.replace(card, name=found[new].name)
+            else:
+                card = msgspec.structs.replace(card, system=found[new].prompt.text)
+            cards.save(seated.slug, card, "undone" if undone else "edited")
 
 
 def edit_persona(workspace: Workspace, cards: CardStore, slug: str, card: PersonaCard) -> SeatedPersona:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import click
 import msgspec
@@ -13,7 +11,9 @@ from rich.console import Console
 
 from innercouncil.app.discover import Outcome, discover_personas
 from innercouncil.app.settings import PROFILES, Mode, Settings
+from innercouncil.cli.options import WORKSPACE, with_options
 from innercouncil.cli.progress import StageProgress
+from innercouncil.cli.terminal import print_json
 from innercouncil.model.errors import UsageError
 from innercouncil.reporting.summary import print_summary
 from innercouncil.store.workspace import Workspace
@@ -34,24 +34,6 @@ OPTIONS: Final = (
     ),
     click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout."),
 )  # fmt: skip
-WORKSPACE: Final = click.option(
-    "--workspace", type=click.Path(path_type=Path, file_okay=False), default=Path("data"), show_default=True,
-    help="Folder for everything innercouncil keeps.",
-)  # fmt: skip
-
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def with_options(*options: Callable[[Any], Any]) -> Callable[[F], F]:
-    """Decorate a command with several options, shown in this order."""
-
-    def decorate(function: F) -> F:
-        for option in reversed(options):
-            function = option(function)
-        return function
-
-    return decorate
 
 
 @click.command(epilog="Example: innercouncil discover ~/Downloads/chatgpt-export.zip --workspace data")
@@ -97,7 +79,7 @@ def show(outcome: Outcome, *, as_json: bool) -> None:
             "files": {name: str(path) for name, path in outcome.files.items()},
             "resumed": outcome.resumed,
         }
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(data), indent=2).decode("utf-8") + "\n")
+        print_json(data)
     else:
         print_summary(Console(), outcome.discovery, outcome.report, outcome.files)
 

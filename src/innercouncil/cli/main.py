@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Sequence
 
 import click
 
 from innercouncil import __version__
-from innercouncil.cli import discover, personas
 from innercouncil.model.errors import InnerCouncilError
 
+_COMMANDS = {
+    "discover": "Find the modes you think in, in EXPORT, and write a persona for each.",
+    "personas": "List, show, edit, rename, merge, split or drop personas.",
+    "serve": "Start the web app on this machine.",
+    "ask": "Ask the council.",
+    "sessions": "Search, show, resume, export, import or delete sessions.",
+    "models": "Which models the council uses; fetch them.",
+    "doctor": "What is there, what fits this machine, and what to do.",
+}
+"""Command (and module) -> its line in the help; a module is imported when its command is called."""
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(f"innercouncil.cli.{cmd_name}"), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="innercouncil")
 def cli() -> None:
     """Discover the distinct ways you think in your AI chats, and seat them as personas.
@@ -20,12 +46,9 @@ def cli() -> None:
     \b
     Example:
       innercouncil discover conversations.json
-      innercouncil personas list
+      innercouncil ask "Should I rewrite it or mend it?"
+      innercouncil serve
     """
-
-
-cli.add_command(discover.discover)
-cli.add_command(personas.personas)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 from typing import TextIO
@@ -15,17 +14,19 @@ from rich.text import Text
 
 from innercouncil.app.discover import rebuild_personas
 from innercouncil.app.findings import changed, load_discovery
+from innercouncil.app.personas import follow_change
 from innercouncil.app.settings import Settings
-from innercouncil.cli.discover import WORKSPACE, persona_row
+from innercouncil.cli.discover import persona_row
+from innercouncil.cli.options import JSON, WORKSPACE
 from innercouncil.cli.progress import StageProgress
+from innercouncil.cli.terminal import clean as _clean
+from innercouncil.cli.terminal import print_json as _print_json
 from innercouncil.model.errors import PersonaNotFoundError, UsageError
 from innercouncil.model.persona import Change, Discovery, Persona
 from innercouncil.model.slug import slug_of
 from innercouncil.store import database
+from innercouncil.store.cards import CardStore
 from innercouncil.store.workspace import Workspace
-
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
-_CONTROL_RE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 @click.group(epilog="Example: innercouncil personas show code-builder")
@@ -35,7 +36,7 @@ def personas() -> None:
 
 @personas.command("list", epilog="Example: innercouncil personas list --json")
 @WORKSPACE
-@_JSON
+@JSON
 def list_(workspace: Path, as_json: bool) -> None:
     """List the personas, largest first."""
     discovery = load_discovery(Workspace(workspace))
@@ -56,7 +57,7 @@ def list_(workspace: Path, as_json: bool) -> None:
 @personas.command(epilog="Example: innercouncil personas show code-builder --prompt")
 @click.argument("slug")
 @WORKSPACE
-@_JSON
+@JSON
 @click.option("--prompt", "only_prompt", is_flag=True, help="Print only the system prompt.")
 def show(slug: str, workspace: Path, as_json: bool, only_prompt: bool) -> None:
     """Show one persona with its evidence and its system prompt."""
@@ -172,6 +173,7 @@ def undo(workspace: Path) -> None:
         return
     with StageProgress() as watcher:
         rebuild_personas(ws, _settings(ws), watcher)
+    _follow(ws, change, undone=True)
     click.echo(f"Took back: {change.action} {change.slug}.", err=True)
 
 
@@ -179,7 +181,19 @@ def _change(ws: Workspace, change: Change) -> None:
     changed(ws, change)
     with StageProgress() as watcher:
         outcome = rebuild_personas(ws, _settings(ws), watcher)
+    _follow(ws, change)
     click.echo("Now: " + ", ".join(p.slug for p in outcome.discovery.personas), err=True)
+
+
+def _follow(ws: Workspace, change: Change, *, undone: bool = False) -> None:
+    """The council's personas, where there are any yet, follow."""
+    opened = database.Database(ws.database)
+    try:
+        cards = CardStore(opened)
+        if cards.all(archived=True):
+            follow_change(ws, cards, change, undone=undone)
+    finally:
+        opened.close()
 
 
 def _settings(ws: Workspace) -> Settings:
@@ -195,11 +209,3 @@ def _find(discovery: Discovery, slug: str) -> Persona:
             return persona
     known = ", ".join(p.slug for p in discovery.personas)
     raise PersonaNotFoundError(f"There is no persona called {_clean(slug)}; there are: {known}.")
-
-
-def _clean(text: str) -> str:
-    return _CONTROL_RE.sub("", text)
-
-
-def _print_json(data: object) -> None:
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(data), indent=2).decode("utf-8") + "\n")

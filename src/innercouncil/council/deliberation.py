@@ -60,14 +60,14 @@ class Deliberation:
     """One session: workers answer, rank each other's answers, and the synthesizer writes the final one.
 
     `events()` yields everything as it happens, the last being `Finished`. `done` is the record of an earlier attempt:
-    what it holds is not asked again. `limit` bounds the model calls at a time.
+    what it holds is not asked again.
 
     Raises UsageError for a council that cannot be held (no workers, a question too long for the context).
     """
 
     def __init__(
         self, session: str, council: Council, worker_model: ChatModel, synthesizer: ChatModel, *,
-        done: SessionRecord | None = None, limit: asyncio.Semaphore | None = None,
+        done: SessionRecord | None = None,
     ) -> None:  # fmt: skip
         check(council)
         self._session, self._council, self._options = session, council, council.options
@@ -76,7 +76,6 @@ class Deliberation:
         self._ballots = {(b.part, b.voter): b for b in done.ballots} if done else {}
         self._tallies = {t.part: t for t in done.tallies} if done else {}
         self._syntheses = {s.part: s for s in done.syntheses} if done else {}
-        self._limit = limit or asyncio.Semaphore(MAX_WORKERS)
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()
         self._calls: set[asyncio.Task[None]] = set()
         self._stopped = False
@@ -425,18 +424,17 @@ class Deliberation:
     async def _stream(
         self, model: ChatModel, request: ChatRequest, call: _Call, show: Callable[[str], None] = lambda _text: None
     ) -> None:
-        """Run a call, within the limit; what has arrived is in `call` also when it breaks."""
-        async with self._limit:
-            call.started = self._now()
-            async with contextlib.aclosing(model.stream(request)) as chunks:
-                async for chunk in chunks:
-                    if chunk.text:
-                        if call.first_token is None:
-                            call.first_token = self._now()
-                        call.pieces.append(chunk.text)
-                        show(chunk.text)
-                    call.finish = chunk.finish or call.finish
-                    call.usage = chunk.usage or call.usage
+        """Run a call; what has arrived is in `call` also when it breaks."""
+        call.started = self._now()
+        async with contextlib.aclosing(model.stream(request)) as chunks:
+            async for chunk in chunks:
+                if chunk.text:
+                    if call.first_token is None:
+                        call.first_token = self._now()
+                    call.pieces.append(chunk.text)
+                    show(chunk.text)
+                call.finish = chunk.finish or call.finish
+                call.usage = chunk.usage or call.usage
 
 
 class NoAnswerError(InnerCouncilError):

@@ -59,7 +59,9 @@ def parse_model(text: str) -> ModelSpec:
                 f"{text!r} names no model; write URL#MODEL, e.g. http://127.0.0.1:8000/v1#qwen2.5-3b-instruct."
             )
         if urlsplit(url).password or urlsplit(url).username:
-            raise UsageError("Keys do not belong in the URL; use `innercouncil key set` or INNERCOUNCIL_API_KEY.")
+            raise UsageError(
+                "Keys do not belong in the URL; use `innercouncil models key HOST` or INNERCOUNCIL_API_KEY."
+            )
         return ModelSpec("openai", name, url.rstrip("/"))
     for kind in ("ollama", "anthropic", "gguf"):
         if text.startswith(kind + ":"):

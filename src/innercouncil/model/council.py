@@ -49,6 +49,9 @@ class CouncilOptions(msgspec.Struct, frozen=True, kw_only=True):
     rounds: int = 0
     """0: independent answers. 1: each worker sees the others' answers once and may revise its own."""
     baselines: bool = False
+    """Also ask the synthesizer alone, and as many plain samples of the worker model with the same synthesis."""
+    lite: bool = False
+    """The workers' model writes the final answer too, whatever the settings say."""
     tally: TallyMethod = "borda"
     """Used for open questions; closed ones are always decided by plurality."""
     choices: tuple[str, ...] | None = None

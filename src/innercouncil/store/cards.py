@@ -153,7 +153,7 @@ class CardStore:
                     elif present.card.system != card.system and (not edited or slug in overwrite):
                         fresh = msgspec.structs.replace(
                             present.card, system=card.system,
-                            name=card.name if not edited or slug in overwrite else present.card.name,
+                            name=present.card.name if _renamed(db, slug, present.card.name) else card.name,
                             description=card.description,
                         )  # fmt: skip
                         _add_version(db, slug, fresh, "generated")
@@ -183,6 +183,16 @@ def _get(db: sqlite3.Connection, slug: str) -> SeatedPersona:
         known = ", ".join(r[0] for r in db.execute("SELECT slug FROM persona WHERE archived = 0 ORDER BY position, id"))
         raise PersonaNotFoundError(f"There is no persona called {slug[:80]!r}; there are: {known or 'none yet'}.")
     return _seated(row)
+
+
+def _renamed(db: sqlite3.Connection, slug: str, name: str) -> bool:
+    """Whether the person gave it another name than discovery did last."""
+    row = db.execute(
+        "SELECT v.card ->> '$.name' FROM persona_version v JOIN persona p ON p.id = v.persona "
+        "WHERE p.slug = ? AND v.reason = 'generated' ORDER BY v.number DESC LIMIT 1",
+        (slug,),
+    ).fetchone()
+    return row is not None and row[0] != name
 
 
 def _seated(row: tuple[object, ...]) -> SeatedPersona:

@@ -133,6 +133,20 @@ class SessionStore:
                 votes=tuple(PersonVote(tiers=_tiers(t), blind=bool(b), made_at=at) for t, b, at in votes),
             )  # fmt: skip
 
+    def find(self, text: str) -> str:
+        """The id that begins with `text` (6 digits or more), or the newest for `last`. Raises SessionNotFoundError."""
+        with self._db.reading() as db:
+            if text == "last":
+                rows = db.execute("SELECT id FROM session ORDER BY number DESC LIMIT 1").fetchall()
+            elif re.fullmatch(r"[0-9a-f]{6,32}", text):
+                rows = db.execute("SELECT id FROM session WHERE id GLOB ? LIMIT 2", (text + "*",)).fetchall()
+            else:
+                rows = []
+        if len(rows) == 1:
+            return str(rows[0][0])
+        why = "More than one session begins with" if rows else "There is no session"
+        raise SessionNotFoundError(f"{why} {text[:40]!r}; `innercouncil sessions list` shows all.")
+
     def vote(self, session: str, tiers: Sequence[Sequence[int]], *, blind: bool) -> PersonVote:
         """Keep how the person ranked the answers. Raises SessionNotFoundError."""
         vote = PersonVote(tiers=tuple(tuple(t) for t in tiers), blind=blind, made_at=_now())

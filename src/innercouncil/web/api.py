@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
+import secrets
+import shutil
 import time
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -35,6 +38,8 @@ SESSION_BYTES = 32 << 20
 _TEXT = {"type": "string"}
 _NUMBER = {"type": "integer", "minimum": 0}
 SSE = "text/event-stream"
+UPLOADS = "uploads"
+"""Folder under the stamps where an export lies while it is read."""
 
 
 class Backend(msgspec.Struct):
@@ -509,19 +514,17 @@ async def persona_map(house: House, request: Request) -> MapOut:
 )
 async def import_export(house: House, request: Request) -> JobOut:
     check_file(request)
-    name = Path(request.query_params.get("filename", "") or "conversations.json").name
-    suffix = (
-        Path(name).suffix.lower()
-        if Path(name).suffix.lower() in (".json", ".jsonl", ".zip", ".db", ".html", ".ndjson")
-        else ".json"
-    )
-    upload = house.workspace.stamps / f"upload{suffix}"
+    name = re.sub(r"[^\w.-]", "_", Path(request.query_params.get("filename", "")).name)[-80:].lstrip(".")
+    folder = house.workspace.stamps / UPLOADS / secrets.token_hex(8)
+    upload = folder / (name or "conversations.json")
+    _jobs(request).check_free()
     try:
+        folder.mkdir(parents=True)
         with upload.open("wb") as out:
             async for part in request.stream():
                 out.write(part)
     except OSError as error:
-        upload.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
         raise WorkspaceError(f"Cannot keep the upload: {error.strerror}; free disk space and try again.") from error
 
     def work(watcher: JobWatcher) -> None:
@@ -532,9 +535,13 @@ async def import_export(house: House, request: Request) -> JobOut:
             discover_personas(upload, house.workspace, Settings(), watcher)
             people.sync_personas(house.workspace, house.cards)
         finally:
-            upload.unlink(missing_ok=True)
+            shutil.rmtree(folder, ignore_errors=True)
 
-    return JobOut(_jobs(request).start("import", work).id)
+    try:
+        return JobOut(_jobs(request).start("import", work).id)
+    except UsageError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 @TABLE.add("GET", "/api/jobs/{id}", "How far a job is", returns=Job)

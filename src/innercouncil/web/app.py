@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import shutil
 import socket
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
@@ -33,6 +34,7 @@ def build(workspace: Workspace, *, port: int) -> Starlette:
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncGenerator[None, None]:
         app.state.house = House(workspace)
+        shutil.rmtree(workspace.stamps / api.UPLOADS, ignore_errors=True)
         app.state.jobs = Jobs()
         try:
             yield

@@ -42,10 +42,14 @@ class Jobs:
             raise UsageError("There is no such job; start it again.")
         return self._jobs[id_]
 
-    def start(self, kind: Literal["import", "personas"], work: Callable[[JobWatcher], None]) -> Job:
-        """Run `work` in a thread. Raises UsageError while another job runs."""
+    def check_free(self) -> None:
+        """Raises UsageError while a job runs."""
         if any(j.state == "running" for j in self._jobs.values()):
             raise UsageError("Something is being read already; wait until it is done.")
+
+    def start(self, kind: Literal["import", "personas"], work: Callable[[JobWatcher], None]) -> Job:
+        """Run `work` in a thread. Raises UsageError while another job runs."""
+        self.check_free()
         job = Job(id=secrets.token_hex(8), kind=kind)
         self._jobs = dict([*self._jobs.items(), (job.id, job)][-KEPT:])
 

@@ -1,0 +1,45 @@
+"""What the commands share: text made safe for a terminal, JSON on stdout, a house for the length of a command."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from innercouncil.store.workspace import Workspace
+
+if TYPE_CHECKING:
+    from innercouncil.app.council import House
+
+T = TypeVar("T")
+_CONTROL_RE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def clean(text: str) -> str:
+    """Text without control characters: what a model or an export says cannot steer the terminal."""
+    return _CONTROL_RE.sub("", text)
+
+
+def print_json(data: object) -> None:
+    """Data as indented JSON on stdout."""
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(data), indent=2).decode("utf-8") + "\n")
+
+
+def in_house(workspace: Path, work: Callable[[House], Awaitable[T]]) -> T:
+    """Run `work` with the workspace's house; interrupted or not, sessions under way are stopped and kept."""
+
+    from innercouncil.app.council import House
+
+    async def run() -> T:
+        house = House(Workspace(workspace))
+        try:
+            return await work(house)
+        finally:
+            await house.close()
+
+    return asyncio.run(run())
