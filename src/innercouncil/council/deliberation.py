@@ -48,11 +48,12 @@ from innercouncil.model.council import (
     Voted,
     Worker,
 )
-from innercouncil.model.errors import InnerCouncilError, UsageError
+from innercouncil.model.errors import BackendRejectedError, InnerCouncilError, UsageError
 from innercouncil.model.ports import ChatModel, ChatRequest, ChatTurn, Finish, Usage
 from innercouncil.model.tokens import estimate_tokens
 
 MAX_WORKERS: Final = 12
+_MOST_STRETCH: Final = 3.0
 _PART_SEED: Final[dict[Part, int]] = {"council": 0, "samples": 500_000, "alone": 900_000}
 
 
@@ -79,6 +80,8 @@ class Deliberation:
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()
         self._calls: set[asyncio.Task[None]] = set()
         self._stopped = False
+        # Tokens the model counts for each one we estimate, as far as refusals have taught.
+        self._stretch = 1.0
         self._began = time.monotonic()
 
     async def events(self) -> AsyncGenerator[Event, None]:
@@ -162,17 +165,19 @@ class Deliberation:
         call = _Call(self._now())
         status, problem = "ok", ""
         try:
-            room = options.context_tokens - options.answer_tokens
-            system = worker.system or texts.render("council_plain_system")
-            turns = texts.conversation(self._council, system, room)
-            if round_:
-                turns = self._with_others(part, worker, round_, turns, room)
-                if not turns:
-                    return
-            request = ChatRequest(
-                turns=turns, temperature=worker.temperature, max_tokens=options.answer_tokens,
-                seed=_seed(options.seed, part, worker.seat, round_),
-            )  # fmt: skip
+            if round_ and not self._with_others(part, worker, round_, (), 0):
+                return
+
+            def request() -> ChatRequest:
+                room = self._room(options.answer_tokens)
+                turns = texts.conversation(self._council, worker.system or texts.render("council_plain_system"), room)
+                if round_:
+                    turns = self._with_others(part, worker, round_, turns, room)
+                return ChatRequest(
+                    turns=turns, temperature=worker.temperature, max_tokens=options.answer_tokens,
+                    seed=_seed(options.seed, part, worker.seat, round_),
+                )  # fmt: skip
+
             await self._stream(
                 self._worker_model, request, call,
                 lambda text: self._emit(AnswerDelta(part, worker.seat, round_, text)),
@@ -236,8 +241,7 @@ class Deliberation:
             if choices:
                 choice = await self._choice(part, worker, given[worker.seat], choices)
             if len(shown) >= 2:
-                request = self._ballot_request(part, worker, shown, given)
-                await self._stream(self._worker_model, request, call)
+                await self._stream(self._worker_model, lambda: self._ballot_request(part, worker, shown, given), call)
                 if call.finish == "refusal":
                     abstained = "It refused to judge."
                 elif not call.text.strip():
@@ -274,7 +278,7 @@ class Deliberation:
             )  # fmt: skip
             return (ChatTurn("system", texts.render("council_judge_system")), ChatTurn("user", paper))
 
-        room = options.context_tokens - options.ballot_tokens - texts.turns_tokens(turns([""] * len(shown)))
+        room = self._room(options.ballot_tokens) - texts.turns_tokens(turns([""] * len(shown)))
         return ChatRequest(
             turns=turns(texts.fit(said, room)), schema=ballot_schema(len(shown)), temperature=0.0,
             max_tokens=options.ballot_tokens, seed=_seed(options.seed, part, worker.seat, 90),
@@ -282,17 +286,18 @@ class Deliberation:
 
     async def _choice(self, part: Part, worker: Worker, own: Answer, choices: tuple[str, ...]) -> str | None:
         said = split_appeals(own.text)[0]
-        room = (
-            self._options.context_tokens - self._options.ballot_tokens - estimate_tokens(self._council.question) - 120
-        )
-        ask = texts.render(
-            "council_choice", question=self._council.question, choices=choices, mark=texts.mark_of(said),
-            text=texts.fit([said], room)[0],
-        )  # fmt: skip
-        request = ChatRequest(
-            turns=(ChatTurn("user", ask),), schema=choice_schema(choices), max_tokens=40,
-            seed=_seed(self._options.seed, part, worker.seat, 91),
-        )  # fmt: skip
+
+        def request() -> ChatRequest:
+            room = self._room(self._options.ballot_tokens) - estimate_tokens(self._council.question) - 120
+            ask = texts.render(
+                "council_choice", question=self._council.question, choices=choices, mark=texts.mark_of(said),
+                text=texts.fit([said], room)[0],
+            )  # fmt: skip
+            return ChatRequest(
+                turns=(ChatTurn("user", ask),), schema=choice_schema(choices), max_tokens=40,
+                seed=_seed(self._options.seed, part, worker.seat, 91),
+            )  # fmt: skip
+
         call = _Call(self._now())
         await self._stream(self._worker_model, request, call)
         return read_choice(call.text, choices)
@@ -313,8 +318,9 @@ class Deliberation:
             if shown := stream.feed(text):
                 self._emit(SynthesisDelta(part, shown))
 
-        request = self._synthesis_request(part, letters, given, tally)
-        call, status, problem = await self._write(part, request, show)
+        call, status, problem = await self._write(
+            part, lambda: self._synthesis_request(part, letters, given, tally), show
+        )
         if rest := stream.end():
             self._emit(SynthesisDelta(part, rest))
         if status == "stopped":
@@ -345,7 +351,7 @@ class Deliberation:
             )  # fmt: skip
             return (system, ChatTurn("user", body))
 
-        room = options.context_tokens - options.synthesis_tokens
+        room = self._room(options.synthesis_tokens)
         history = list(self._council.history)
         while history and texts.turns_tokens(turns([""] * len(said), history)) > room // 2:
             history.pop(0)
@@ -361,12 +367,14 @@ class Deliberation:
             return
         self._emit(Phase("alone", "synthesis"))
         options = self._options
-        room = options.context_tokens - options.synthesis_tokens
-        request = ChatRequest(
-            turns=texts.conversation(self._council, texts.render("council_plain_system"), room),
-            temperature=options.synthesis_temperature, max_tokens=options.synthesis_tokens,
-            seed=_seed(options.seed, "alone", 0, 0),
-        )  # fmt: skip
+
+        def request() -> ChatRequest:
+            room = self._room(options.synthesis_tokens)
+            return ChatRequest(
+                turns=texts.conversation(self._council, texts.render("council_plain_system"), room),
+                temperature=options.synthesis_temperature, max_tokens=options.synthesis_tokens,
+                seed=_seed(options.seed, "alone", 0, 0),
+            )  # fmt: skip
 
         async def work() -> None:
             call, status, problem = await self._write(
@@ -377,7 +385,9 @@ class Deliberation:
 
         await self._all([work()])
 
-    async def _write(self, part: Part, request: ChatRequest, show: Callable[[str], None]) -> tuple[_Call, str, str]:
+    async def _write(
+        self, part: Part, request: Callable[[], ChatRequest], show: Callable[[str], None]
+    ) -> tuple[_Call, str, str]:
         """Let the synthesizer write; returns the call, its status and the problem."""
         call = _Call(self._now())
         try:
@@ -422,19 +432,33 @@ class Deliberation:
                 raise result
 
     async def _stream(
-        self, model: ChatModel, request: ChatRequest, call: _Call, show: Callable[[str], None] = lambda _text: None
-    ) -> None:
-        """Run a call; what has arrived is in `call` also when it breaks."""
+        self, model: ChatModel, request: Callable[[], ChatRequest], call: _Call,
+        show: Callable[[str], None] = lambda _text: None,
+    ) -> None:  # fmt: skip
+        """Run a call; what has arrived is in `call` also when it breaks. One that does not fit is made shorter."""
         call.started = self._now()
-        async with contextlib.aclosing(model.stream(request)) as chunks:
-            async for chunk in chunks:
-                if chunk.text:
-                    if call.first_token is None:
-                        call.first_token = self._now()
-                    call.pieces.append(chunk.text)
-                    show(chunk.text)
-                call.finish = chunk.finish or call.finish
-                call.usage = chunk.usage or call.usage
+        while True:
+            stretch = self._stretch
+            try:
+                async with contextlib.aclosing(model.stream(request())) as chunks:
+                    async for chunk in chunks:
+                        if chunk.text:
+                            if call.first_token is None:
+                                call.first_token = self._now()
+                            call.pieces.append(chunk.text)
+                            show(chunk.text)
+                        call.finish = chunk.finish or call.finish
+                        call.usage = chunk.usage or call.usage
+            except BackendRejectedError as error:
+                if not error.too_long or call.pieces or stretch > _MOST_STRETCH:
+                    raise
+                self._stretch = max(self._stretch, 1.5 * stretch)
+            else:
+                return
+
+    def _room(self, answer: int) -> int:
+        """Tokens, as we estimate them, that a prompt may have beside an answer of `answer` tokens."""
+        return int((self._options.context_tokens - answer) / self._stretch)
 
 
 class NoAnswerError(InnerCouncilError):

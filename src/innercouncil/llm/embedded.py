@@ -282,7 +282,9 @@ def _checked(response: httpx.Response, name: str) -> httpx.Response:
         said = _said(response.json()["error"])
     except (ValueError, KeyError, TypeError):
         said = f"HTTP {response.status_code}"
-    raise BackendRejectedError(f"The server of {name} refused the request: {said}.")
+    error = BackendRejectedError(f"The server of {name} refused the request: {said}.")
+    error.too_long = "exceeds the available context" in said
+    raise error
 
 
 def _said(error: Any) -> str:

@@ -395,8 +395,10 @@ class Server:
         elif 300 <= status < 400:
             error = BackendRejectedError(f"{self.place} sends on to another address{said}; give that one.")
         else:
-            advice = "shorten what is asked, or raise the context" if _CONTEXT.search(words) else "try another model"
+            too_long = _CONTEXT.search(words) is not None
+            advice = "shorten what is asked, or raise the context" if too_long else "try another model"
             error = RefusedError(f"{self.place} refused the request for {subject}{said}; {advice}.", complaint)
+            error.too_long = too_long
         return error
 
 

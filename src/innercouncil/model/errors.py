@@ -66,7 +66,9 @@ class BackendGarbageError(BackendError):
 
 
 class BackendRejectedError(BackendError):
-    """The backend refused the request itself (bad key, unknown option, context too long)."""
+    """The backend refused the request itself (bad key, unknown option); `too_long`: it does not fit its context."""
+
+    too_long = False
 
 
 class ModelMissingError(BackendError):
