@@ -9,7 +9,9 @@ import shutil
 import time
 from collections.abc import AsyncGenerator
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
+
+import msgspec
 
 from innercouncil.app.backends import Backends, Check, shape_of
 from innercouncil.app.council import House
@@ -20,7 +22,7 @@ from innercouncil.model.errors import BackendError, InnerCouncilError, UsageErro
 from innercouncil.model.ports import ChatModel, ChatRequest, ChatTurn
 
 
-class Found(NamedTuple):
+class Found(msgspec.Struct, frozen=True):
     """A model on this machine."""
 
     name: str
@@ -38,10 +40,10 @@ class Step(NamedTuple):
     total: int
 
 
-class Line(NamedTuple):
-    """A finding: `good`, `note` or `bad`."""
+class Line(msgspec.Struct, frozen=True):
+    """A finding."""
 
-    verdict: str
+    verdict: Literal["good", "note", "bad"]
     text: str
 
 
@@ -106,7 +108,7 @@ def _personas(house: House) -> list[Line]:
     if not seated:
         return [Line("bad", "No persona is enabled; run `innercouncil discover EXPORT`, or make one in the web app.")]
     names = ", ".join(p.card.name for p in seated)
-    verdict = "good" if len(seated) > 2 else "note"
+    verdict: Literal["good", "note"] = "good" if len(seated) > 2 else "note"
     more = "" if len(seated) > 2 else " Three or more are needed for a vote."
     return [Line(verdict, f"{len(seated)} personas are enabled: {names}.{more}")]
 
@@ -169,7 +171,7 @@ async def _memory(backends: Backends, s: CouncilSettings) -> list[Line]:
         return [
             Line("note", f"The size of {', '.join(missing)} is not known here, so whether it fits cannot be computed.")
         ]
-    verdict = "bad" if "more than there is: close" in plan.advice else "good"
+    verdict: Literal["good", "bad"] = "bad" if "more than there is: close" in plan.advice else "good"
     return [*(Line("note", line) for line in plan.lines), Line(verdict, plan.advice)]
 
 

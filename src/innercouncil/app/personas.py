@@ -20,7 +20,7 @@ NAME_CHARS = 80
 SYSTEM_CHARS = 40_000
 
 
-class DiffLine(NamedTuple):
+class DiffLine(msgspec.Struct, frozen=True):
     """A line of a comparison of two prompts."""
 
     kind: Literal["same", "added", "removed"]

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import click
+import msgspec
 from rich.console import Console
 from rich.text import Text
 
@@ -30,7 +31,7 @@ def doctor(workspace: Path, measure: bool, as_json: bool) -> None:
 
     lines = in_house(workspace, lambda house: examine(house, measure=measure))
     if as_json:
-        print_json([line._asdict() for line in lines])
+        print_json(msgspec.to_builtins(lines))
     else:
         console = Console(highlight=False)
         for line in lines:

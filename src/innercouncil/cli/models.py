@@ -39,7 +39,7 @@ def list_(workspace: Path, as_json: bool) -> None:
     found, check, settings = in_house(workspace, list_models)
     if as_json:
         print_json({"uses": msgspec.to_builtins(settings), "ready": check.ready, "problem": check.problem,
-                    "models": [m._asdict() for m in found]})  # fmt: skip
+                    "models": msgspec.to_builtins(found)})  # fmt: skip
         return
     click.echo(f"workers      {clean(check.worker)}")
     click.echo(f"synthesizer  {clean(check.synthesizer)}{' (lite: the same model)' if settings.lite else ''}")

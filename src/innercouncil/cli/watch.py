@@ -187,7 +187,7 @@ def _tally_table(tally: Tally, names: dict[int, str]) -> Table:
         if title != "choice" or tally.choices:
             table.add_column(title, justify="left" if title in ("answer of", "choice") else "right")
     for s in tally.standings:
-        mark = " (dissent)" if s.seat == tally.dissent else ""
+        mark = " (dissent)" if s.seat == tally.dissent and s.seat not in tally.winners else ""
         row = [str(s.place), names[s.seat] + mark, f"{s.score:.2f}", f"{s.firsts} of {s.ballots}"]
         table.add_row(*map(Text, row), *([Text(clean(s.choice or ""))] if tally.choices else []))
     return table

@@ -19,8 +19,11 @@ from starlette.responses import Response
 from innercouncil import __version__
 from innercouncil.app import personas as people
 from innercouncil.app.council import House, options_from
+from innercouncil.app.council_settings import CouncilSettings
+from innercouncil.app.doctor import Found, Line, examine, list_models, pull_model
 from innercouncil.app.findings import changed, load_discovery
 from innercouncil.app.messages import find_message
+from innercouncil.llm.select import FORMS
 from innercouncil.model.card import CARD_FORMATS, CardFormat, Original, PersonaCard, PersonaVersion, SeatedPersona
 from innercouncil.model.council import Attachment, CouncilOptions, PersonVote, SessionRecord, SessionSummary
 from innercouncil.model.errors import NothingToDiscoverError, UsageError, WorkspaceError
@@ -50,6 +53,24 @@ class Backend(msgspec.Struct):
     worker: str
     synthesizer: str
     remote: tuple[str, ...]
+
+
+class ModelsOut(msgspec.Struct):
+    """The council's models."""
+
+    settings: CouncilSettings
+    backend: Backend
+    found: list[Found]
+    consent: list[str]
+    """Hosts that wait for the person's consent."""
+    forms: str
+    folder: str
+
+
+class DoctorOut(msgspec.Struct):
+    """What a look at this machine found."""
+
+    lines: list[Line]
 
 
 class StatusOut(msgspec.Struct):
@@ -315,6 +336,43 @@ async def consent(house: House, request: Request, body: Host) -> None:
     if body.host not in (await house.backends.check()).remote:
         raise UsageError("The council uses no such host; there is nothing to agree to.")
     house.backends.allow(body.host)
+
+
+@TABLE.add("GET", "/api/models", "Models: which the council uses, and which are here", returns=ModelsOut)
+async def get_models(house: House, request: Request) -> ModelsOut:
+    return await _models(house)
+
+
+async def _models(house: House) -> ModelsOut:
+    found, check, settings = await list_models(house)
+    waiting = [host for host in check.remote if not house.backends.allowed(host)]
+    return ModelsOut(settings, Backend(*check), found, waiting, FORMS, str(house.backends.folder.root))
+
+
+@TABLE.add("PUT", "/api/models", "Use other models", body=CouncilSettings, returns=ModelsOut)
+async def put_models(house: House, request: Request, body: CouncilSettings) -> ModelsOut:
+    house.backends.change(body)
+    return await _models(house)
+
+
+@TABLE.add("POST", "/api/models/pull", "Fetch a model", body=Name, returns=JobOut, status=202)
+async def fetch_model(house: House, request: Request, body: Name) -> JobOut:
+    async def work(watcher: JobWatcher) -> None:
+        async with contextlib.aclosing(pull_model(house, body.name)) as steps:
+            async for step in steps:
+                watcher.at(step.what, step.done, step.total)
+
+    return JobOut(_jobs(request).start("model", work).id)
+
+
+@TABLE.add("DELETE", "/api/jobs/{id}", "Stop fetching a model; what has arrived is kept", status=204)
+async def stop_job(house: House, request: Request) -> None:
+    _jobs(request).cancel(request.path_params["id"])
+
+
+@TABLE.add("GET", "/api/doctor", "What is there, what fits, what to do", returns=DoctorOut)
+async def get_doctor(house: House, request: Request) -> DoctorOut:
+    return DoctorOut(await examine(house))
 
 
 # --- personas ---

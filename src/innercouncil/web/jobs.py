@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import secrets
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Literal
 
 import msgspec
@@ -20,7 +21,7 @@ class Job(msgspec.Struct):
     """How far a job is."""
 
     id: str
-    kind: Literal["import", "personas"]
+    kind: Literal["import", "personas", "model"]
     state: Literal["running", "done", "failed"] = "running"
     stage: str = ""
     title: str = ""
@@ -34,7 +35,7 @@ class Jobs:
 
     def __init__(self) -> None:
         self._jobs: dict[str, Job] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def get(self, id_: str) -> Job:
         """The job. Raises UsageError."""
@@ -47,16 +48,23 @@ class Jobs:
         if any(j.state == "running" for j in self._jobs.values()):
             raise UsageError("Something is being read already; wait until it is done.")
 
-    def start(self, kind: Literal["import", "personas"], work: Callable[[JobWatcher], None]) -> Job:
-        """Run `work` in a thread. Raises UsageError while another job runs."""
+    def start(
+        self, kind: Literal["import", "personas", "model"], work: Callable[[JobWatcher], Awaitable[None] | None]
+    ) -> Job:
+        """Run `work`, in a thread unless it is a coroutine function. Raises UsageError while another job runs."""
         self.check_free()
         job = Job(id=secrets.token_hex(8), kind=kind)
         self._jobs = dict([*self._jobs.items(), (job.id, job)][-KEPT:])
 
         async def run() -> None:
             try:
-                await asyncio.to_thread(work, JobWatcher(job))
+                if inspect.iscoroutinefunction(work):
+                    await work(JobWatcher(job))
+                else:
+                    await asyncio.to_thread(work, JobWatcher(job))
                 job.state = "done"
+            except asyncio.CancelledError:
+                job.problem, job.state = "You stopped it; started again, it goes on where it was.", "failed"
             except InnerCouncilError as error:
                 job.problem, job.state = str(error), "failed"
             except Exception as error:
@@ -67,9 +75,22 @@ class Jobs:
                 )
 
         task = asyncio.create_task(run())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[job.id] = task
+        task.add_done_callback(lambda _: self._tasks.pop(job.id, None))
         return job
+
+    def cancel(self, id_: str) -> None:
+        """Stop fetching a model. Raises UsageError for jobs that cannot be stopped."""
+        job = self.get(id_)
+        if job.kind != "model":
+            raise UsageError("This cannot be stopped half-way; it ends by itself.")
+        if id_ in self._tasks:
+            self._tasks[id_].cancel()
+
+    def close(self) -> None:
+        """Stop what can be stopped."""
+        for task in list(self._tasks.values()):
+            task.cancel()
 
     async def events(self, id_: str) -> AsyncGenerator[tuple[str, Job], None]:
         """The job whenever it changed, until it ends."""
@@ -101,3 +122,7 @@ class JobWatcher:
             job.done, job.total = at, max(total, 1)
 
         return update
+
+    def at(self, title: str, done: int, total: int) -> None:
+        """Say how far it is, in one go."""
+        self._job.title, self._job.done, self._job.total = title, done, max(total, 1)

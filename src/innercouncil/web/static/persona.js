@@ -47,7 +47,7 @@ async function load() {
   const d = data.discovered;
   $("evidence").replaceChildren(...(d ? [h("p", { class: "quiet" }, `${d.size} messages, ${Math.round(100 * d.share)}% of yours; ${d.verdict}, stability ${d.stability.toFixed(2)}`),
     h("h3", {}, "What was found"), ...d.claims.map((c) => evidence(c.text, c.evidence, c.share === null ? "" : `${Math.round(100 * c.share)}% here, ${Math.round(100 * (c.elsewhere ?? 0))}% elsewhere`)),
-    h("h3", {}, "Lines of the prompt"), ...d.prompt.lines.map((l) => evidence(`${l.section}: ${l.text}`, l.evidence, `${l.evidence.length} messages`))] : [h("p", { class: "quiet" }, "This persona was not discovered in your messages.")]));
+    h("h3", {}, "Lines of the prompt"), ...d.prompt.lines.map((l) => evidence(`${l.section}: ${l.text}`, l.evidence, `${l.evidence.length} message${l.evidence.length === 1 ? "" : "s"}`))] : [h("p", { class: "quiet" }, "This persona was not discovered in your messages.")]));
   await measure();
 }
 

@@ -15,6 +15,7 @@ export class SessionView {
     this.id = null; this.council = null; this.cards = new Map(); this.answers = new Map(); this.ballots = []; this.votes = [];
     this.tally = null; this.finals = {};
     this.question = h("p", { class: "quoted" });
+    this.facts = h("p", { class: "quiet" });
     this.phase = h("p", { class: "quiet", "aria-live": "polite" });
     this.grid = h("div", { class: "answers" });
     this.voting = h("section", { class: "panel", "aria-label": "Votes", hidden: true });
@@ -23,7 +24,7 @@ export class SessionView {
     this.baselines = h("div", {});
     this.mine = h("section", { class: "panel", "aria-label": "Your vote", hidden: true });
     this.actions = h("p", { class: "row" });
-    this.root.replaceChildren(this.question, this.phase, this.final, this.provenance, this.grid, this.voting, this.mine, this.baselines, this.actions);
+    this.root.replaceChildren(this.question, this.facts, this.phase, this.final, this.provenance, this.grid, this.voting, this.mine, this.baselines, this.actions);
   }
 
   name(seat) {
@@ -32,7 +33,7 @@ export class SessionView {
   }
 
   handle(event, data) {
-    if (event === "started") { this.id = data.session; this.council = data.council; this.question.textContent = data.council.question; }
+    if (event === "started") { this.id = data.session; this.council = data.council; this.question.textContent = data.council.question; this.describe(); }
     if (event === "phase") this.phase.textContent = [PARTS[data.part], WORDS[data.name] + " …"].filter(Boolean).join(": ");
     if (event === "answer_delta") this.slot(data.part, data.seat, data.round).text.append(data.text);
     if (event === "answered") this.answered(data.answer);
@@ -42,6 +43,12 @@ export class SessionView {
     if (event === "synthesised") this.synthesised(data.synthesis);
     if (event === "finished") this.finished(data);
     if (event === "problem") say(data.error);
+  }
+
+  describe() {
+    const c = this.council, o = c.options;
+    const facts = [`Workers: ${c.worker_model}`, `synthesizer: ${c.synthesizer_model}`, c.history.length && `follow-up, ${c.history.length} earlier`, ...c.attachments.map((a) => `with ${a.name}`), o.rounds && "one revision", o.seed && `seed ${o.seed}`];
+    this.facts.textContent = facts.filter(Boolean).join(" · ");
   }
 
   box(part) {
@@ -102,7 +109,7 @@ export class SessionView {
       parts.push(h("div", { class: "bars" }, t.standings.map((s) => {
         const fill = h("div", { class: "fill", seat: s.seat });
         fill.style.width = `${100 * s.score}%`;
-        const marks = [t.winners.includes(s.seat) && (t.winners.length > 1 ? "tied first" : "winner"), t.dissent === s.seat && "dissent", s.choice].filter(Boolean);
+        const marks = [t.winners.includes(s.seat) && (t.winners.length > 1 ? "tied first" : "winner"), t.dissent === s.seat && !t.winners.includes(s.seat) && "dissent", s.choice].filter(Boolean);
         return h("div", { class: "bar" }, h("span", {}, this.name(s.seat), marks.map((m) => h("span", { class: "badge" }, m))),
           h("div", { class: "track", role: "img", "aria-label": `Score ${s.score.toFixed(2)}` }, fill), h("span", {}, s.score.toFixed(2)));
       })));
@@ -136,11 +143,10 @@ export class SessionView {
     const lines = s.sources.map((x) => h("p", { class: x.seats.length ? "source" : "source own", seat: x.seats.length ? x.seats[0] : undefined }, x.text,
       x.seats.length ? x.seats.map((seat) => h("span", { class: "who", seat }, this.name(seat))) : h("span", { class: "who" }, "added by the synthesis")));
     const own = s.sources.filter((x) => !x.seats.length).length;
-    const dissent = this.tally && this.tally.dissent !== null ? this.answers.get(this.tally.dissent) : null;
+    const dissent = this.tally && this.tally.dissent !== null && !this.tally.winners.includes(this.tally.dissent) ? this.answers.get(this.tally.dissent) : null;
     this.provenance.replaceChildren(h("summary", {}, `Where it comes from: ${s.sources.length} sentences, ${own} added by the synthesis`), ...lines,
       dissent ? h("p", {}, h("strong", {}, `Strongest dissent: ${this.name(dissent.seat)}`)) : h("p", { class: "quiet" }, "No dissent stood out."),
       dissent ? h("div", { class: "quoted" }, dissent.text) : "");
-    if (s.sources.some((x) => !x.seats.length && x === undefined)) this.provenance.open = false;
   }
 
   redraw() {
