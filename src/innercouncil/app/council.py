@@ -214,7 +214,7 @@ class House:
             raise
         live = _Live(deliberation)
         if done is not None:
-            live.events.extend(e for e in past_events(done) if not isinstance(e, Started | Finished))
+            live.events.extend(past_events(done)[:-1])
         self._live[session] = live
         live.task = asyncio.create_task(self._drive(session, live))
 
@@ -223,8 +223,9 @@ class House:
         try:
             async with contextlib.aclosing(live.deliberation.events()) as events:
                 async for event in events:
-                    self.sessions.record(session, event)
-                    await live.tell(event)
+                    if not (isinstance(event, Started) and live.events):  # resumed: it was told first
+                        self.sessions.record(session, event)
+                        await live.tell(event)
         except InnerCouncilError as error:
             await live.tell(Finished("failed", str(error)))
         finally:

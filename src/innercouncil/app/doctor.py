@@ -56,7 +56,8 @@ async def list_models(house: House) -> tuple[list[Found], Check, CouncilSettings
             for m in await backends.ollama.models():
                 where = "Ollama (not on this machine)" if m.remote_host or backends.ollama.is_remote else "Ollama"
                 found.append(Found(m.name, where, m.size_bytes, m.quantization))
-    for file in sorted(backends.folder.root.glob("*.gguf")):
+    folders = (backends.folder.root, backends.folder.root.parent, Path.cwd())
+    for file in sorted({file.resolve() for folder in folders for file in folder.glob("*.gguf")}):
         found.append(Found(str(file), "llama.cpp", file.stat().st_size, ""))
     return found, await backends.check(), backends.settings
 

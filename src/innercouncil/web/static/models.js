@@ -12,7 +12,7 @@ function fill(data) {
   $("lite").checked = data.settings.lite;
   $("synthesizer").disabled = data.settings.lite;
   $("known").replaceChildren(...data.found.map((m) => h("option", { value: m.name })));
-  $("found").replaceChildren(...(data.found.length ? data.found.map((m) => h("li", {}, `${m.name} (${m.where}${size(m.size_bytes)})`)) : [h("li", { class: "quiet" }, "No model was found: fetch one below, or name a .gguf file above.")]));
+  $("found").replaceChildren(...(data.found.length ? data.found.map((m) => h("li", { class: "row" }, `${m.name} (${m.where}${size(m.size_bytes)})`, h("button", { class: "second small", type: "button", onclick: () => use("worker", m) }, "Use for the workers"), h("button", { class: "second small", type: "button", onclick: () => use("synthesizer", m) }, "for the final answer"))) : [h("li", { class: "quiet" }, "No model was found: fetch one below, or name a .gguf file above.")]));
   $("folder").textContent = `GGUF files for the built-in llama.cpp are looked for in ${data.folder}.`;
   $("forms").textContent = `A model is written as ${data.forms}.`;
   const notices = [];
@@ -20,6 +20,13 @@ function fill(data) {
     h("button", { class: "second", onclick: guard(async () => { await send("POST", "/api/consent", { host }); await load(); }) }, `Send text to ${host}`)));
   if (!data.consent.length) notices.push(data.backend.ready ? h("p", { class: "notice" }, `Ready. Workers: ${data.backend.worker}; synthesizer: ${data.backend.synthesizer}.`) : h("p", { class: "notice bad" }, data.backend.problem));
   $("notices").replaceChildren(...notices);
+}
+
+function use(key, model) {
+  $(key).value = model.name;
+  $("lite").checked = key === "worker" && model.where === "llama.cpp";
+  $("synthesizer").disabled = $("lite").checked;
+  $("use").requestSubmit();
 }
 
 async function load() {

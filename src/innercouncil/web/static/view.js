@@ -33,7 +33,7 @@ export class SessionView {
   }
 
   handle(event, data) {
-    if (event === "started") { this.id = data.session; this.council = data.council; this.question.textContent = data.council.question; this.describe(); }
+    if (event === "started") { this.id = data.session; this.council = data.council; this.question.textContent = data.council.question; this.describe(); for (const w of data.council.workers) this.slot("council", w.seat, 0); }
     if (event === "phase") this.phase.textContent = [PARTS[data.part], WORDS[data.name] + " …"].filter(Boolean).join(": ");
     if (event === "answer_delta") this.slot(data.part, data.seat, data.round).text.append(data.text);
     if (event === "answered") this.answered(data.answer);
