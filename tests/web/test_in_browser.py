@@ -30,7 +30,7 @@ class Place(NamedTuple):
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     home = tmp_path_factory.mktemp("person")
-    build_tiny_model(home / "tiny.gguf", ending=7.0)
+    build_tiny_model(home / "tiny.gguf", ending=6.0)
     ARTEFACTS.mkdir(exist_ok=True)
     with run_py(home / "data") as base, chromium() as browser:
         yield Place(browser, base, home)
