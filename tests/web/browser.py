@@ -22,9 +22,12 @@ ARTEFACTS = ROOT / "test-artefacts"
 @contextlib.contextmanager
 def chromium() -> Iterator[Browser]:
     """The system's Chromium or Chrome; where there is none, Playwright's own is installed first."""
-    found = next((p for n in ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge") if (p := shutil.which(n))), None)
+    found = next(
+        (p for n in ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge") if (p := shutil.which(n))),
+        None,
+    )
     if found is None:
-        subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], check=True)  # noqa: S603
+        subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], check=True)
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=found)
         yield browser
@@ -37,7 +40,7 @@ def run_py(workspace: Path) -> Generator[str, None, None]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("INNERCOUNCIL_", "OLLAMA_"))}
     environment["OLLAMA_HOST"] = "127.0.0.1:9"  # an Ollama on the machine that tests is not part of the test
     command = [sys.executable, str(ROOT / "run.py"), "--port", str(free_port()), "--workspace", str(workspace)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, cwd=workspace.parent) as process:  # noqa: S603
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, cwd=workspace.parent) as process:
         assert process.stderr is not None
         said = process.stderr.readline()
         address = re.search(r"http://127\.0\.0\.1:\d+", said)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import pytest
 from browser import ARTEFACTS, Watched, chromium, run_py
 from playwright.sync_api import Browser, Page, expect
+
 from tiny_model import build_tiny_model
 
 PAGES = {
@@ -163,7 +164,9 @@ def test_a_question_is_asked_answered_voted_on_and_found_again(lived: Place) -> 
     page = watched.open("/")
     page.get_by_text("Options and attachments").click()
     page.get_by_label("Vote blind").check()
-    page.get_by_label("Text files").set_input_files({"name": "notes.txt", "mimeType": "text/plain", "buffer": b"The zebra notes."})
+    page.get_by_label("Text files").set_input_files(
+        {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"The zebra notes."}
+    )
     expect(page.locator("#attached")).to_contain_text("notes.txt")
     ask(page, "Should the zebra ledger be one file or many?")
     expect(page.get_by_label("Final answer")).to_be_visible(timeout=60_000)
@@ -224,7 +227,9 @@ def test_a_session_is_replayed_with_other_personas_and_deleted(lived: Place) -> 
     page.locator("dialog").get_by_label("Software Builder").uncheck()
     page.locator("dialog").get_by_role("button", name="Ask again", exact=True).click()
     expect(page.get_by_role("link", name="Ask a follow-up")).to_be_visible(timeout=60_000)
-    expect(page.locator("#session .answers .card h3")).to_have_text(["Story Writer", "Science Solver", "Business Explorer"])
+    expect(page.locator("#session .answers .card h3")).to_have_text(
+        ["Story Writer", "Science Solver", "Business Explorer"]
+    )
     page.get_by_role("button", name="Delete").click()
     page.locator("dialog").get_by_role("button", name="Delete").click()
     page.wait_for_url("**/sessions")
