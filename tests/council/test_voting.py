@@ -172,9 +172,9 @@ def test_texts_are_cut_fairly_into_the_room(texts: list[str], room: int) -> None
     cut = fit(texts, room)
     assert len(cut) == len(texts)
     if sum(map(estimate_tokens, texts)) <= room:
-        assert cut == texts
+        assert cut == [t.strip() for t in texts]
     else:
-        assert sum(map(estimate_tokens, cut)) <= room + 3 * len(texts)
+        assert sum(map(estimate_tokens, cut)) <= room + 5 * len(texts), "no more than the marks of what was cut"
 
 
 def test_the_mark_around_answers_cannot_be_guessed_from_outside_them() -> None:

@@ -81,6 +81,7 @@ class EmbeddedServer:
                 return self._url, self._key
             if not self.path.is_file():
                 raise ModelMissingError(f"There is no model file {self.path}; give the path of a .gguf file.")
+            self.stop()  # one that died leaves its pipes
             self._key = secrets.token_hex(16)
             config = ServerConfig(
                 path=str(self.path), slots=self.slots, context_tokens=self.context_tokens, threads=_threads(),
