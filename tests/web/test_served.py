@@ -190,9 +190,8 @@ def test_a_session_through_the_api_is_voted_retried_replayed_exported_and_delete
     assert follow(client, str(id_))["status"] == "done"
     replayed = client.post(f"/api/sessions/{id_}/replay", json={"personas": ["planner", "maker"]}).json()["id"]
     assert len(follow(client, replayed)["answers"]) == 2  # type: ignore[arg-type]
-    assert [s["id"] for s in client.get("/api/sessions", params={"query": "what first"}).json()["sessions"]][
-        0
-    ] == replayed
+    found = client.get("/api/sessions", params={"query": "what first"}).json()["sessions"]
+    assert found[0]["id"] == replayed
     data = client.get(f"/api/sessions/{id_}/export").content
     assert client.delete(f"/api/sessions/{id_}").status_code == 204
     assert client.get(f"/api/sessions/{id_}").status_code == 404

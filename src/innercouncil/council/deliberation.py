@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, Final
@@ -53,7 +54,7 @@ from innercouncil.model.ports import ChatModel, ChatRequest, ChatTurn, Finish, U
 from innercouncil.model.tokens import estimate_tokens
 
 MAX_WORKERS: Final = 12
-_MOST_STRETCH: Final = 3.0
+_MOST_STRETCH: Final = 5.0
 _PART_SEED: Final[dict[Part, int]] = {"council": 0, "samples": 500_000, "alone": 900_000}
 
 
@@ -82,6 +83,7 @@ class Deliberation:
         self._stopped = False
         # Tokens the model counts for each one we estimate, as far as refusals have taught.
         self._stretch = 1.0
+        self._turn = asyncio.Semaphore(1 if council.options.in_turn else sys.maxsize)
         self._began = time.monotonic()
 
     async def events(self) -> AsyncGenerator[Event, None]:
@@ -439,8 +441,9 @@ class Deliberation:
         call.started = self._now()
         while True:
             stretch = self._stretch
+            asked = msgspec.structs.replace(request(), fresh=self._options.in_turn)
             try:
-                async with contextlib.aclosing(model.stream(request())) as chunks:
+                async with self._turn, contextlib.aclosing(model.stream(asked)) as chunks:
                     async for chunk in chunks:
                         if chunk.text:
                             if call.first_token is None:

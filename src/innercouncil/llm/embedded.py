@@ -236,7 +236,7 @@ class EmbeddedModel:
                 "prompt": template.json()["prompt"], "stream": True, "n_predict": request.max_tokens,
                 "temperature": request.temperature, "seed": request.seed,
                 # Without adapters no stored prompt can come from another one, so a slot's own prompt may be reused.
-                "cache_prompt": not self.server.adapters,
+                "cache_prompt": not (self.server.adapters or request.fresh),
             }  # fmt: skip
             if request.schema is not None:
                 # Compact JSON: a weak model could otherwise spend its whole allowance on blanks between the fields.

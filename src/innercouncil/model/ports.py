@@ -27,6 +27,9 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     max_tokens: int = 1024
     """Most tokens to write."""
     seed: int = 0
+    fresh: bool = False
+    """Nothing computed for an earlier prompt is reused, where the backend lets us say so: the same words cost more time
+    then, and come out the same whatever was asked before."""
 
 
 class Usage(msgspec.Struct, frozen=True):
