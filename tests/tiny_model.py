@@ -114,8 +114,14 @@ def _byte_names() -> list[str]:
     return [names[b] for b in range(256)]
 
 
-def build_tiny_model(path: Path, *, seed: int = 0, context: int = 16384, ending: float = 5.5) -> Path:
-    """Write the model to `path`. `ending`: how readily it ends an answer (bigger is sooner)."""
+def build_tiny_model(
+    path: Path, *, seed: int = 0, context: int = 16384, ending: float = 5.5, feed_forward: int = FEED_FORWARD
+) -> Path:
+    """Write the model to `path`. `ending`: how readily it ends an answer (bigger is sooner).
+
+    `feed_forward` is the width that decides how long a token takes: where the order of events between server and client
+    matters, a model as slow as a real one is wanted.
+    """
     rng = np.random.default_rng(seed)
     names = _byte_names()
     specials = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
@@ -136,7 +142,7 @@ def build_tiny_model(path: Path, *, seed: int = 0, context: int = 16384, ending:
     writer.add_context_length(context)
     writer.add_embedding_length(HIDDEN)
     writer.add_block_count(LAYERS)
-    writer.add_feed_forward_length(FEED_FORWARD)
+    writer.add_feed_forward_length(feed_forward)
     writer.add_head_count(HEADS)
     writer.add_head_count_kv(KV_HEADS)
     writer.add_layer_norm_rms_eps(1e-6)
@@ -171,9 +177,9 @@ def build_tiny_model(path: Path, *, seed: int = 0, context: int = 16384, ending:
             tensor(block + f"attn_{letter}.weight", width, HIDDEN)
             writer.add_tensor(block + f"attn_{letter}.bias", np.zeros(width, np.float32))
         tensor(block + "attn_output.weight", HIDDEN, HIDDEN)
-        tensor(block + "ffn_gate.weight", FEED_FORWARD, HIDDEN)
-        tensor(block + "ffn_up.weight", FEED_FORWARD, HIDDEN)
-        tensor(block + "ffn_down.weight", HIDDEN, FEED_FORWARD)
+        tensor(block + "ffn_gate.weight", feed_forward, HIDDEN)
+        tensor(block + "ffn_up.weight", feed_forward, HIDDEN)
+        tensor(block + "ffn_down.weight", HIDDEN, feed_forward, scale=0.15 * (FEED_FORWARD / feed_forward) ** 0.5)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -14,6 +14,8 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import psutil
 import pytest
 from faulty_server import FaultyServer
 
@@ -284,3 +286,35 @@ def test_two_hundred_sessions_with_six_workers_lose_nothing_to_a_failing_server(
         assert all(a.stands or a.problem for a in record.answers)
         assert record.final if any(a.stands for a in record.answers) else record.problem
         assert all(b.ranking or b.abstained for b in record.ballots)
+
+
+def servers() -> int:
+    """llama.cpp processes this process has started and that still live."""
+    found = 0
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            found += "innercouncil.llm.embedded_server" in child.cmdline() and child.status() != psutil.STATUS_ZOMBIE
+    return found
+
+
+def test_other_models_free_the_memory_of_those_that_are_no_longer_used(tmp_path: Path, tiny: CouncilSettings) -> None:
+    async def work() -> None:
+        before = servers()
+        async with house(tmp_path, tiny) as h:
+            await held(h)
+            assert servers() == before + 1
+            h.backends.change(msgspec.structs.replace(tiny, slots=2))
+            assert servers() == before, "an idle model leaves at once"
+
+            running = await h.ask("And now?", options=options_from(SHORT, h.default_options()))
+            async for event in h.events(running):
+                if isinstance(event, AnswerDelta):
+                    break
+            h.backends.change(msgspec.structs.replace(tiny, slots=3))
+            assert (await h.wait(running)).status == "done", "a session under way ends with the models it began with"
+            assert servers() == before, "and then they leave too"
+            _, record = await held(h)
+            assert record.status == "done"
+            assert servers() == before + 1
+
+    asyncio.run(work())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -140,3 +142,17 @@ def test_the_memory_arithmetic_is_the_architecture_s(tiny: Path) -> None:
     assert plan(worker, synthesizer, 6, 4096, Memory(8 * gib, 5 * gib, ())).mode == "lite"
     shape = read_shape(tiny, "tiny")
     assert (shape.layers, shape.kv_heads, shape.head_width) == (2, 2, 16)
+
+
+def test_the_child_does_not_outlive_a_killed_parent(tiny: Path) -> None:
+    script = (
+        "import sys, time; from pathlib import Path; from innercouncil.llm.embedded import EmbeddedServer\n"
+        f"server = EmbeddedServer(Path({str(tiny)!r}), slots=1, context_tokens=512); server.start()\n"
+        "print(server.pid, flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        child = psutil.Process(int(parent.stdout.readline()))
+        assert child.is_running()
+        parent.kill()
+    assert psutil.wait_procs([child], timeout=20)[1] == []

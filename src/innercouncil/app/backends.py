@@ -56,6 +56,7 @@ class Backends:
     def __init__(self, database: Database, workspace: Path) -> None:
         self._db, self._root = database, workspace
         self._host: EmbeddedHost | None = None
+        self._former: list[EmbeddedHost] = []
         self._servers: dict[tuple[Path, int, int], EmbeddedServer] = {}
         self._open: dict[tuple[str, str], ChatModel] = {}
         self._gates: dict[str, Gate] = {}
@@ -65,9 +66,10 @@ class Backends:
     @functools.cached_property
     def folder(self) -> ModelFolder:
         """Where named models for llama.cpp are kept."""
-        from innercouncil.llm.downloads import ModelFolder
+        from innercouncil.llm.downloads import REGISTRY, ModelFolder
 
-        return ModelFolder(Path(os.environ.get("INNERCOUNCIL_MODELS", "") or self._root / "models"))
+        root = Path(os.environ.get("INNERCOUNCIL_MODELS", "") or self._root / "models")
+        return ModelFolder(root, registry=os.environ.get("INNERCOUNCIL_REGISTRY", "") or REGISTRY)
 
     @functools.cached_property
     def ollama(self) -> Ollama:
@@ -87,13 +89,22 @@ class Backends:
         return CouncilSettings()
 
     def change(self, settings: CouncilSettings) -> None:
-        """Keep other settings. Raises UsageError for a model that cannot be read."""
+        """Keep other settings; models that are in memory and no longer used leave it. Raises UsageError for a model
+        that cannot be read.
+        """
         parse_model(settings.worker)
         parse_model(settings.synthesizer)
         if not 512 <= settings.context_tokens <= 131072 or not 1 <= settings.slots <= 12:
             raise UsageError("context_tokens is 512 to 131072, slots 1 to 12; choose values in between.")
+        before = self.settings
         self._db.set(_SETTING, msgspec.json.encode(settings).decode())
+        if settings == before:
+            return
         self._open.clear()
+        if self._host is not None:
+            self._host.retire()
+            self._former.append(self._host)
+            self._host, self._servers = None, {}
 
     def allow(self, host: str) -> None:
         """The person agrees that text is sent to `host`."""
@@ -244,8 +255,8 @@ class Backends:
 
     def stop(self) -> None:
         """End llama.cpp's processes."""
-        if self._host is not None:
-            self._host.stop()
+        for host in (*self._former, *([self._host] if self._host else [])):
+            host.stop()
 
 
 def shape_of(spec: ModelSpec) -> Shape | None:

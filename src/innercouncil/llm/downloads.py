@@ -90,7 +90,7 @@ class ModelFolder:
                 blob = await self._manifest(client, name)
                 retrying = tenacity.AsyncRetrying(
                     retry=tenacity.retry_if_exception(lambda e: isinstance(e, BackendError) and e.retryable),
-                    stop=tenacity.stop_after_attempt(_TRIES), wait=tenacity.wait_exponential_jitter(0.2, 20), reraise=True,
+                    stop=tenacity.stop_after_attempt(_TRIES), wait=tenacity.wait_exponential_jitter(multiplier=0.2, max=20), reraise=True,
                 )  # fmt: skip
                 async for attempt in retrying:
                     with attempt:

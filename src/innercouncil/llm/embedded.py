@@ -147,12 +147,14 @@ class EmbeddedServer:
 class EmbeddedHost:
     """The models of this process. With `together=False` only one is in memory at a time (phases).
 
-    A request for another model then waits until the present one's answers are finished.
+    A request for another model then waits until the present one's answers are finished. A host that is given up with
+    `retire` still serves whoever holds one of its models, and frees the memory whenever nobody does.
     """
 
     def __init__(self, *, together: bool = True) -> None:
         self.together = together
         self._servers: list[EmbeddedServer] = []
+        self._retired = False
         self._changed: asyncio.Condition | None = None
 
     def add(self, server: EmbeddedServer) -> EmbeddedServer:
@@ -177,7 +179,16 @@ class EmbeddedHost:
         finally:
             async with self._changed:
                 server.busy -= 1
+                if self._retired and not server.busy:
+                    await asyncio.to_thread(server.stop)
                 self._changed.notify_all()
+
+    def retire(self) -> None:
+        """Free the memory: idle models now, busy ones when their last answer is finished."""
+        self._retired = True
+        for server in self._servers:
+            if not server.busy:
+                server.stop()
 
     def stop(self) -> None:
         """End all children."""

@@ -40,6 +40,8 @@ class Gate:
         self._slots, self.known, self._learnt = slots, known, learnt
         self._calls: set[_Call] = set()
         self._most = 0
+        self._after: list[int] = []
+        self._ended = False
         self._queues = False
         self._free = asyncio.Condition()
 
@@ -62,12 +64,16 @@ class Gate:
             call.pieces += 1
             if call.pieces == 1:
                 call.waiting = {c for c in self._calls if not c.pieces}
-                self._most = max(self._most, sum(1 for c in self._calls if c.pieces))
+                at_once = sum(1 for c in self._calls if c.pieces)
+                self._most = max(self._most, at_once)
+                if self._ended:
+                    self._after.append(at_once)
 
         try:
             yield piece
         finally:
             self._calls.discard(call)
+            self._ended = self._ended or call.pieces >= ENOUGH
             if call.pieces >= ENOUGH and any(not c.pieces for c in call.waiting & self._calls):
                 self._queues = True
             if not self._calls:
@@ -76,12 +82,16 @@ class Gate:
                 self._free.notify_all()
 
     def _settle(self) -> None:
-        seen = self._most if self._queues else None if self.known is None else max(self._most, self.known)
+        # An answer that is finished there may still be on its way here when the next one begins, and two that end
+        # together leave a gap: so of the counts taken while the queue moved, the upper quartile tells, not the highest.
+        counts = sorted(self._after) or [self._most]
+        queued = counts[3 * (len(counts) - 1) // 4]
+        seen = queued if self._queues else None if self.known is None else max(self._most, self.known)
         if self._slots is None and seen and seen != self.known:
             self.known = seen
             if self._learnt:
                 self._learnt(seen)
-        self._most, self._queues = 0, False
+        self._most, self._after, self._ended, self._queues = 0, [], False, False
 
 
 class GatedModel:
