@@ -79,7 +79,7 @@ async def watch(house: House, session: str, *, as_json: bool) -> int:
         raise
     record = house.sessions.get(session)
     if as_json:
-        print_json(msgspec.to_builtins(record))
+        print_json({**msgspec.to_builtins(record), "final": record.final})
     else:
         print_record(record, final=False)
     if record.status != "done":

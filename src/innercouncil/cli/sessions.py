@@ -67,7 +67,7 @@ def show(session: str, workspace: Path, as_json: bool) -> None:
     async def work(house: House) -> None:
         record = house.sessions.get(house.sessions.find(session))
         if as_json:
-            print_json(msgspec.to_builtins(record))
+            print_json({**msgspec.to_builtins(record), "final": record.final})
         else:
             print_record(record)
 
@@ -148,12 +148,14 @@ def import_(file: Path, workspace: Path) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @WORKSPACE
 def delete(session: str, yes: bool, workspace: Path) -> None:
-    """Delete a session for real: its bytes are overwritten, nothing brings it back."""
+    """Delete a session for real, with the follow-ups that quote it: the bytes are overwritten, nothing brings them back."""
 
     async def work(house: House) -> bool:
         found = house.sessions.find(session)
         question = " ".join(clean(house.sessions.get(found).council.question).split())[:100]
-        if not yes and not click.confirm(f"Delete {found[:8]} ({question}) for good?", err=True):
+        after = len(house.sessions.followups(found))
+        more = f" and the {after} that follow up on it and quote it" if after else ""
+        if not yes and not click.confirm(f"Delete {found[:8]} ({question}){more} for good?", err=True):
             return False
         house.sessions.delete(found)
         return True

@@ -105,7 +105,8 @@ class Watch:
     def _answered(self, answer: Answer) -> None:
         if self._live is None and self._council is not None:
             name = clean(self._council.workers[answer.seat].name)
-            self._say(f"  {name}: " + (clean(answer.problem) or f"{len(answer.text.split())} words"))
+            words = f"{len(answer.text.split())} words" if answer.text else ""
+            self._say(f"  {name}: " + " · ".join(x for x in (words, clean(answer.problem)) if x))
         self._draw()
 
     def _draw(self) -> None:

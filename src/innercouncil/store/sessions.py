@@ -204,14 +204,23 @@ class SessionStore:
                 for r in db.execute("SELECT id, owner FROM session WHERE status = 'running' ORDER BY number")
             ]
 
+    def followups(self, session: str) -> list[str]:
+        """Sessions that follow up on this one, or on one that does: each holds its question and final answer too."""
+        with self._db.reading() as db:
+            return _followups(db, session)
+
     def delete(self, session: str) -> None:
-        """Delete a session for real: its bytes are overwritten in the file. Raises SessionNotFoundError."""
+        """Delete a session and its follow-ups for real: their bytes are overwritten in the file.
+
+        Raises SessionNotFoundError.
+        """
         with self._db.transaction() as db:
-            number = _number(db, session)
-            db.execute("DELETE FROM session_text WHERE rowid = ?", (number,))
+            for each in (session, *_followups(db, session)):
+                number = _number(db, each)
+                db.execute("DELETE FROM session_text WHERE rowid = ?", (number,))
+                db.execute("DELETE FROM session WHERE number = ?", (number,))
             # The index only marks its words as deleted; merging its parts leaves them out.
             db.execute("INSERT INTO session_text (session_text) VALUES ('optimize')")
-            db.execute("DELETE FROM session WHERE number = ?", (number,))
         self._db.wipe()
 
     def export(self, session: str) -> bytes:
@@ -335,6 +344,15 @@ def _bodies(db: sqlite3.Connection, table: str, number: int, type_: type[T], ord
     assert table in _BODIES
     rows = db.execute(f"SELECT body FROM {table} WHERE session = ? ORDER BY {order}", (number,))  # noqa: S608
     return tuple(msgspec.json.decode(r[0], type=type_) for r in rows)
+
+
+def _followups(db: sqlite3.Connection, session: str) -> list[str]:
+    rows = db.execute(
+        "WITH RECURSIVE after (id) AS (SELECT id FROM session WHERE parent = ? UNION "
+        "SELECT s.id FROM session s JOIN after ON s.parent = after.id) SELECT id FROM after",
+        (session,),
+    )
+    return [row[0] for row in rows]
 
 
 def _number(db: sqlite3.Connection, session: str) -> int:

@@ -649,11 +649,12 @@ async def get_session(house: House, request: Request) -> SessionRecord:
     return record
 
 
-@TABLE.add("DELETE", "/api/sessions/{id}", "Delete a session for real", status=204)
+@TABLE.add("DELETE", "/api/sessions/{id}", "Delete a session for real, with the follow-ups that quote it", status=204)
 async def delete_session(house: House, request: Request) -> None:
-    if request.path_params["id"] in house.running():
-        raise UsageError("The session is still running; stop it first.")
-    house.sessions.delete(request.path_params["id"])
+    session = request.path_params["id"]
+    if not {session, *house.sessions.followups(session)}.isdisjoint(house.running()):
+        raise UsageError("The session, or one that follows up on it, is still running; stop it first.")
+    house.sessions.delete(session)
 
 
 @TABLE.add("GET", "/api/sessions/{id}/events", "A session as it happens, from the beginning", returns=SSE)

@@ -203,6 +203,6 @@ export class SessionView {
       status === "done" ? h("a", { class: "button second", href: `/?parent=${this.id}` }, "Ask a follow-up") : h("button", { class: "second", onclick: guard(async () => { await send("POST", `/api/sessions/${this.id}/resume`); location.href = `/?session=${this.id}`; }) }, "Resume"),
       h("button", { class: "second", onclick: again }, "Ask again with other personas"),
       h("a", { class: "button second", href: `/api/sessions/${this.id}/export` }, "Export"),
-      h("button", { class: "second", onclick: guard(async () => { if (await question("Delete this session for good?", "Delete")) { await remove(`/api/sessions/${this.id}`); location.href = "/sessions"; } }) }, "Delete"));
+      h("button", { class: "second", onclick: guard(async () => { if (await question("Delete this session, and those that follow up on it and quote it, for good?", "Delete")) { await remove(`/api/sessions/${this.id}`); location.href = "/sessions"; } }) }, "Delete"));
   }
 }
