@@ -163,24 +163,22 @@ class SessionStore:
         match = fts_query(query)
         if query.strip() and not match:
             return Page([], None, 0)
-        where, values = ["1"], []
-        if before is not None:
-            where.append("s.number < ?")
-            values.append(int(before) if before.isdigit() and len(before) < 18 else 0)
-        snippet = "''"
-        source = "session s"
-        if match:
-            source = "session_text t JOIN session s ON s.number = t.rowid"
-            where.append("session_text MATCH ?")
-            values.append(match)  # type: ignore[arg-type]
-            snippet = "snippet(session_text, -1, char(2), char(3), ' … ', 16)"
+        end = (1 << 62) if before is None else int(before) if before.isdigit() and len(before) < 18 else 0
+        # The page is cut first, newest down; what a row shows is looked up for its rows only.
+        chosen = (
+            "SELECT rowid AS number, snippet(session_text, -1, char(2), char(3), ' … ', 16) AS snippet FROM session_text "
+            "WHERE session_text MATCH ? AND rowid < ? ORDER BY rowid DESC LIMIT ?"
+            if match
+            else "SELECT number, '' AS snippet FROM session WHERE number < ? ORDER BY number DESC LIMIT ?"
+        )
+        values = (*([match] if match else []), end, limit + 1)
         with self._db.reading() as db:
             rows = db.execute(
                 f"SELECT s.number, s.id, s.created_at, s.status, substr(s.question, 1, {QUESTION_CHARS}), s.winner, "  # noqa: S608
                 "(SELECT count(*) FROM worker w WHERE w.session = s.number), "
                 "EXISTS (SELECT 1 FROM person_vote v WHERE v.session = s.number), "
-                f"{snippet} FROM {source} WHERE {' AND '.join(where)} ORDER BY s.number DESC LIMIT ?",
-                (*values, limit + 1),
+                f"chosen.snippet FROM ({chosen}) chosen JOIN session s ON s.number = chosen.number ORDER BY s.number DESC",
+                values,
             ).fetchall()
             counting = (
                 "SELECT count(*) FROM session_text WHERE session_text MATCH ?"
