@@ -182,9 +182,11 @@ def test_ctrl_c_keeps_what_was_said_and_resume_goes_on(newcomer: Person, tiny: P
     endless = build_tiny_model(tiny.with_name("endless.gguf"), ending=-9.0, feed_forward=1 << 14)
     newcomer.types("models", "use", "--worker", endless, "--lite", "--context", 8192, "--slots", 1)
     command = newcomer.command("ask", "What now?", "--option", "answer_tokens=300", "--option", "synthesis_tokens=60")
+    # A shell that runs the tests in the background lets its children ignore SIGINT; a person's shell does not.
     with subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=newcomer.env
-    ) as process:
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=newcomer.env,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:  # fmt: skip
         assert process.stderr is not None
         said = ""
         while " words" not in said:  # the first of the workers, who answer one after the other here, is done
