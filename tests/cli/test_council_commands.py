@@ -185,7 +185,7 @@ def test_ctrl_c_keeps_what_was_said_and_resume_goes_on(newcomer: Person, tiny: P
     # A shell that runs the tests in the background lets its children ignore SIGINT; a person's shell does not.
     with subprocess.Popen(
         command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=newcomer.env,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - nothing else runs in this process
     ) as process:  # fmt: skip
         assert process.stderr is not None
         said = ""
