@@ -136,6 +136,25 @@ def test_the_persons_changes_survive_a_new_run_and_can_be_taken_back(discovered,
     assert load_discovery(ws) == discovered[0].discovery
 
 
+def test_lines_left_in_an_edited_prompt_keep_their_evidence(discovered, tmp_path):
+    folder = tmp_path / "data"
+    shutil.copytree(discovered[1], folder)
+    ws, settings = Workspace(folder), Settings(bootstraps=4)
+    before = load_discovery(ws).personas[0]
+    kept, dropped = before.prompt.lines[0], before.prompt.lines[1]
+
+    def edited(text: str):
+        changed(ws, Change(action="edit", slug=before.slug, value=text))
+        rebuild_personas(ws, settings, Quiet())
+        return load_discovery(ws).personas[0].prompt.lines
+
+    lines = edited(before.prompt.text.replace(f"- {dropped.text}\n", "") + "Always name the cheapest test first.\n")
+    assert kept in lines
+    assert dropped not in lines
+    assert [line.text for line in lines if line.section == "Written by you"] == ["Always name the cheapest test first."]
+    assert edited(before.prompt.text) == before.prompt.lines, "what is brought back has its evidence again"
+
+
 def test_two_processes_do_not_share_a_workspace(tmp_path):
     ws = Workspace(tmp_path / "data")
     with ws.lock(), pytest.raises(WorkspaceError, match="in use by another"):

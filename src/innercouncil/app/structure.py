@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from innercouncil.discovery.cluster import Modes
-from innercouncil.model.persona import Change, Persona, PromptLine
+from innercouncil.model.persona import Change, Persona, PromptLine, SystemPrompt
 from innercouncil.model.slug import slug_of
 from innercouncil.model.tokens import estimate_tokens
 
@@ -77,21 +77,35 @@ def apply_structure(
 def overlay(personas: Sequence[Persona], changes: Sequence[Change]) -> list[Persona]:
     """The personas with new names and edited prompts."""
     out = {p.slug: p for p in personas}
+    generated = {p.slug: p.prompt for p in personas}
     for change in changes:
         persona = out.get(change.slug)
         if persona is None:
             continue
         if change.action == "edit":
-            line = PromptLine(section="Written by you", text=change.value, evidence=())
-            prompt = msgspec.structs.replace(
-                persona.prompt, text=change.value, tokens=estimate_tokens(change.value), lines=(line,)
-            )
+            prompt = _edited(generated[change.slug], change.value)
             out[change.slug] = msgspec.structs.replace(persona, prompt=prompt, origin="edited")
         elif change.action == "rename":
             slug = slug_of(change.value)
-            text = persona.prompt.text.replace(f"You are {persona.name},", f"You are {change.value},", 1)
-            renamed = msgspec.structs.replace(
-                persona, slug=slug, name=change.value, prompt=msgspec.structs.replace(persona.prompt, text=text)
-            )
+            prompt = _renamed(persona.prompt, persona.name, change.value)
+            renamed = msgspec.structs.replace(persona, slug=slug, name=change.value, prompt=prompt)
             out = {(slug if s == change.slug else s): (renamed if s == change.slug else p) for s, p in out.items()}
+            generated[slug] = _renamed(generated.pop(change.slug), persona.name, change.value)
     return list(out.values())
+
+
+def _renamed(prompt: SystemPrompt, old: str, new: str) -> SystemPrompt:
+    return msgspec.structs.replace(prompt, text=prompt.text.replace(f"You are {old},", f"You are {new},", 1))
+
+
+def _edited(generated: SystemPrompt, text: str) -> SystemPrompt:
+    """The person's text; lines they left in it keep their evidence, what they added has none."""
+    flat = " ".join(text.split())
+    kept = [line for line in generated.lines if " ".join(line.text.split()) in flat]
+    known = {line.strip() for line in generated.text.splitlines()}
+    added = [
+        PromptLine(section="Written by you", text=line.strip(), evidence=())
+        for line in text.splitlines()
+        if line.strip() not in known | {""}
+    ]
+    return msgspec.structs.replace(generated, text=text, tokens=estimate_tokens(text), lines=(*kept, *added))

@@ -289,6 +289,9 @@ class FeatureSpace:
             (np.array(data, dtype=np.float32), np.array(columns, dtype=np.int32), np.array(ends, dtype=np.int32)),
             shape=(len(rows), self.n_sparse),
         )
-        dense = (np.array([r.counts + r.lexicon for r in rows], dtype=np.float32) - self.mean) / self.scale
+        dense = (
+            np.array([r.counts + r.lexicon for r in rows], dtype=np.float32).reshape(len(rows), len(self.mean))
+            - self.mean
+        ) / self.scale
         np.clip(dense, -4, 4, out=dense)
         return sparse.hstack([words, sparse.csr_matrix(dense * np.float32(0.3))], format="csr")

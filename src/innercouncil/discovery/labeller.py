@@ -14,6 +14,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from innercouncil.discovery.label_features import (
+    COUNT_NAMES,
     VIEWS,
     FeatureSpace,
     LabelInput,
@@ -92,7 +93,7 @@ class Labeller:
             self._one(message, item, feature, {f: p[i] for f, p in probabilities.items()})
             for i, ((message, _), item, feature) in enumerate(zip(batch, inputs, features, strict=True))
         ]
-        counts = np.array([f.counts for f in features], dtype=np.float32)
+        counts = np.array([f.counts for f in features], dtype=np.float32).reshape(len(features), len(COUNT_NAMES))
         return Labelled(messages, probabilities, counts)
 
     def _one(
@@ -121,12 +122,15 @@ class Labeller:
             reasoning_markers=dict(sorted(feature.markers.items())),
             question_types=tuple(sorted(feature.questions)),
             length_category=length_category(len(item.voice.split())),
-            evidence=tuple(self._evidence(message.text, feature, chosen)),
+            evidence=tuple(self._evidence(message, feature, chosen)),
         )
 
-    def _evidence(self, text: str, feature: MessageFeatures, chosen: Mapping[str, str]) -> Iterator[Evidence]:
-        """The person's words with the largest pull towards each chosen label, where they stand in the text."""
-        text = text[:EVIDENCE_CHARS]
+    def _evidence(self, message: Message, feature: MessageFeatures, chosen: Mapping[str, str]) -> Iterator[Evidence]:
+        """The person's own words with the largest pull towards each chosen label, where they stand in the text."""
+        text = message.text[:EVIDENCE_CHARS]
+        for span in message.spans:
+            if span.kind != "voice":
+                text = text[: span.start] + " " * (min(span.end, len(text)) - span.start) + text[span.end :]
         low = text.lower()
         if len(low) != len(text):
             return
@@ -144,7 +148,8 @@ class Labeller:
                 if pulls[i] <= 0:
                     break
                 where = places.get(terms[i][0])
-                if where:
+                # Two words with something pasted between them are no pair.
+                if where and where[1] - where[0] <= len(terms[i][0]) + 4:
                     yield Evidence(field, label, where[0], where[1], round(float(pulls[i]), 3))
 
     def save(self) -> bytes:

@@ -144,7 +144,7 @@ export class SessionView {
       x.seats.length ? x.seats.map((seat) => h("span", { class: "who", seat }, this.name(seat))) : h("span", { class: "who" }, "added by the synthesis")));
     const own = s.sources.filter((x) => !x.seats.length).length;
     const dissent = this.tally && this.tally.dissent !== null && !this.tally.winners.includes(this.tally.dissent) ? this.answers.get(this.tally.dissent) : null;
-    this.provenance.replaceChildren(h("summary", {}, `Where it comes from: ${s.sources.length} sentences, ${own} added by the synthesis`), ...lines,
+    this.provenance.replaceChildren(h("summary", {}, `Where it comes from: ${s.sources.length} sentence${s.sources.length === 1 ? "" : "s"}, ${own} added by the synthesis`), ...lines,
       dissent ? h("p", {}, h("strong", {}, `Strongest dissent: ${this.name(dissent.seat)}`)) : h("p", { class: "quiet" }, "No dissent stood out."),
       dissent ? h("div", { class: "quoted" }, dissent.text) : "");
   }
