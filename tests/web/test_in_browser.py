@@ -85,6 +85,8 @@ def test_a_prompt_is_edited_counted_compared_and_brought_back(lived: Place) -> N
     page.get_by_role("button", name="Undo").click()
     expect(page.locator("#system")).to_have_value(before)
     expect(page.locator("#history")).to_contain_text("3. undone")
+    expect(page.locator("#evidence")).not_to_contain_text("Written by you")
+    expect(page.locator("#evidence")).to_contain_text("6 messages")
     assert not watched.problems
 
 

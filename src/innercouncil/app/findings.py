@@ -7,7 +7,8 @@ from typing import Final
 import msgspec
 
 from innercouncil.model.errors import NothingToDiscoverError
-from innercouncil.model.persona import Change, Discovery
+from innercouncil.model.persona import Change, Discovery, PromptLine, SystemPrompt
+from innercouncil.model.tokens import estimate_tokens
 from innercouncil.store import database
 from innercouncil.store.workspace import Workspace
 
@@ -34,3 +35,16 @@ def load_discovery(workspace: Workspace) -> Discovery:
 def changed(workspace: Workspace, change: Change) -> None:
     """Record a change of the person."""
     database.add_change(workspace.database, change)
+
+
+def edited_prompt(generated: SystemPrompt, text: str) -> SystemPrompt:
+    """The person's text; lines they left in it keep their evidence, what they added has none."""
+    flat = " ".join(text.split())
+    kept = [line for line in generated.lines if " ".join(line.text.split()) in flat]
+    known = {line.strip() for line in generated.text.splitlines()}
+    added = [
+        PromptLine(section="Written by you", text=line.strip(), evidence=())
+        for line in text.splitlines()
+        if line.strip() not in known | {""}
+    ]
+    return msgspec.structs.replace(generated, text=text, tokens=estimate_tokens(text), lines=(*kept, *added))

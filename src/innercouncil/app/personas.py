@@ -7,10 +7,10 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from innercouncil.app.findings import changed, load_discovery
+from innercouncil.app.findings import changed, edited_prompt, load_discovery
 from innercouncil.model.card import CardFile, CardFormat, ImportedCard, PersonaCard, SeatedPersona
 from innercouncil.model.errors import NothingToDiscoverError, UsageError
-from innercouncil.model.persona import Change
+from innercouncil.model.persona import Change, Persona, PromptLine, SystemPrompt
 from innercouncil.model.slug import slug_of
 from innercouncil.store.cards import CardStore, Synced
 from innercouncil.store.database import Database
@@ -54,6 +54,9 @@ class _Generated(msgspec.Struct):
     name: str
     description: str
     text: str
+    tokens: int = 0
+    budget: int = 0
+    lines: tuple[PromptLine, ...] = ()
 
 
 def _generated(workspace: Workspace) -> dict[str, _Generated]:
@@ -99,11 +102,40 @@ def edit_persona(workspace: Workspace, cards: CardStore, slug: str, card: Person
 
     Raises PersonaNotFoundError, UsageError for an empty or overlong text.
     """
-    before = cards.get(slug)
-    saved = cards.save(slug, checked(card))
-    if saved.source is not None and card.system != before.card.system:
-        changed(workspace, Change(action="edit", slug=saved.source, value=card.system.strip() + "\n"))
+    return _told(workspace, cards.get(slug), cards.save(slug, checked(card)))
+
+
+def undo_persona(workspace: Workspace, cards: CardStore, slug: str) -> SeatedPersona:
+    """Go back one version. Raises PersonaNotFoundError, UsageError where there is none before."""
+    return _told(workspace, cards.get(slug), cards.undo(slug))
+
+
+def restore_persona(workspace: Workspace, cards: CardStore, slug: str, number: int) -> SeatedPersona:
+    """Bring a version back. Raises PersonaNotFoundError, UsageError for a version that is not there."""
+    return _told(workspace, cards.get(slug), cards.restore(slug, number))
+
+
+def _told(workspace: Workspace, before: SeatedPersona, saved: SeatedPersona) -> SeatedPersona:
+    """Let discovery know of another prompt for one of its personas: the next run writes it into its files."""
+    if saved.source is not None and saved.card.system != before.card.system:
+        changed(workspace, Change(action="edit", slug=saved.source, value=saved.card.system.strip() + "\n"))
     return saved
+
+
+def discovered_persona(workspace: Workspace, cards: CardStore, slug: str) -> Persona | None:
+    """What discovery found for a seated persona, its prompt's lines being those of the present prompt.
+
+    None where it was not discovered. Raises PersonaNotFoundError.
+    """
+    seated = cards.get(slug)
+    if seated.source is None or not workspace.discovery.exists():
+        return None
+    found = next((p for p in load_discovery(workspace).personas if p.slug == seated.source), None)
+    made = _generated(workspace).get(seated.source)
+    if found is None or made is None:
+        return found
+    prompt = SystemPrompt(text=made.text, tokens=made.tokens, budget=made.budget, lines=made.lines)
+    return msgspec.structs.replace(found, prompt=edited_prompt(prompt, seated.card.system))
 
 
 def create_persona(cards: CardStore, card: PersonaCard) -> SeatedPersona:

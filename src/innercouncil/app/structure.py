@@ -9,10 +9,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from innercouncil.app.findings import edited_prompt
 from innercouncil.discovery.cluster import Modes
-from innercouncil.model.persona import Change, Persona, PromptLine, SystemPrompt
+from innercouncil.model.persona import Change, Persona, SystemPrompt
 from innercouncil.model.slug import slug_of
-from innercouncil.model.tokens import estimate_tokens
 
 
 class Group(NamedTuple):
@@ -83,7 +83,7 @@ def overlay(personas: Sequence[Persona], changes: Sequence[Change]) -> list[Pers
         if persona is None:
             continue
         if change.action == "edit":
-            prompt = _edited(generated[change.slug], change.value)
+            prompt = edited_prompt(generated[change.slug], change.value)
             out[change.slug] = msgspec.structs.replace(persona, prompt=prompt, origin="edited")
         elif change.action == "rename":
             slug = slug_of(change.value)
@@ -96,16 +96,3 @@ def overlay(personas: Sequence[Persona], changes: Sequence[Change]) -> list[Pers
 
 def _renamed(prompt: SystemPrompt, old: str, new: str) -> SystemPrompt:
     return msgspec.structs.replace(prompt, text=prompt.text.replace(f"You are {old},", f"You are {new},", 1))
-
-
-def _edited(generated: SystemPrompt, text: str) -> SystemPrompt:
-    """The person's text; lines they left in it keep their evidence, what they added has none."""
-    flat = " ".join(text.split())
-    kept = [line for line in generated.lines if " ".join(line.text.split()) in flat]
-    known = {line.strip() for line in generated.text.splitlines()}
-    added = [
-        PromptLine(section="Written by you", text=line.strip(), evidence=())
-        for line in text.splitlines()
-        if line.strip() not in known | {""}
-    ]
-    return msgspec.structs.replace(generated, text=text, tokens=estimate_tokens(text), lines=(*kept, *added))

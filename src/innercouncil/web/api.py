@@ -412,8 +412,7 @@ async def sync_personas(house: House, request: Request, body: Overwrite) -> Sync
 async def get_persona(house: House, request: Request) -> PersonaOut:
     slug = request.path_params["slug"]
     persona = _plain(house.cards.get(slug))
-    found = _found(house) if persona.source else None
-    discovered = next((p for p in found.personas if p.slug == persona.source), None) if found else None
+    discovered = people.discovered_persona(house.workspace, house.cards, slug)
     versions = [
         msgspec.structs.replace(v, card=msgspec.structs.replace(v.card, original=None))
         for v in house.cards.versions(slug)
@@ -441,12 +440,12 @@ async def remove_persona(house: House, request: Request) -> None:
 
 @TABLE.add("POST", "/api/personas/{slug}/undo", "Go back one version", returns=SeatedPersona)
 async def undo_persona(house: House, request: Request) -> SeatedPersona:
-    return _plain(house.cards.undo(request.path_params["slug"]))
+    return _plain(people.undo_persona(house.workspace, house.cards, request.path_params["slug"]))
 
 
 @TABLE.add("POST", "/api/personas/{slug}/restore", "Bring a version back", body=Number, returns=SeatedPersona)
 async def restore_persona(house: House, request: Request, body: Number) -> SeatedPersona:
-    return _plain(house.cards.restore(request.path_params["slug"], body.version))
+    return _plain(people.restore_persona(house.workspace, house.cards, request.path_params["slug"], body.version))
 
 
 @TABLE.add("POST", "/api/personas/{slug}/enabled", "Seat by default, or not", body=Enabled, returns=SeatedPersona)
