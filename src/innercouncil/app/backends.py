@@ -124,15 +124,26 @@ class Backends:
         worker = await self.resolve(s.worker)
         synthesizer = worker if s.lite or lite else await self.resolve(s.synthesizer)
         for spec in (worker, synthesizer):
-            if not self.allowed(spec.host):
-                raise UsageError(
-                    f"This would send your questions and prompts to {spec.host}. If you agree, say so once: "
-                    f"`innercouncil models allow {spec.host}`."
-                )
+            self.consented(spec)
         self._prepare_host(worker, synthesizer, s)
         return Seats(
             self._model(worker, s, synthesizer=False), self._model(synthesizer, s, synthesizer=worker != synthesizer)
         )
+
+    async def open(self, text: str) -> ChatModel:
+        """One model by its name, for work outside a session. Raises as `seats` does."""
+        s, spec = self.settings, await self.resolve(text)
+        self.consented(spec)
+        self._prepare_host(spec, spec, s)
+        return self._model(spec, s, synthesizer=False)
+
+    def consented(self, spec: ModelSpec) -> None:
+        """Raises UsageError where a model is elsewhere and the person has not agreed to its host."""
+        if not self.allowed(spec.host):
+            raise UsageError(
+                f"This would send your texts to {spec.host}. If you agree, say so once: "
+                f"`innercouncil models allow {spec.host}`."
+            )
 
     async def check(self) -> Check:
         """Whether a council could be held now; asks the backends, loads nothing."""

@@ -17,17 +17,19 @@ from threadpoolctl import threadpool_limits
 from innercouncil import __version__
 from innercouncil.app.findings import TITLES, load_discovery
 from innercouncil.app.labelling import Scores, label_file, load_scores, read_labelled
+from innercouncil.app.model_labelling import Helper, ModelLabelReport, improve_labels
 from innercouncil.app.settings import Settings
 from innercouncil.app.structure import Group, apply_structure, overlay
 from innercouncil.discovery.cluster import MIN_MESSAGES, Modes, find_modes, leak
 from innercouncil.discovery.evidence import BLOCK_WEIGHTS, NEIGHBOUR_PULL, build_evidence
 from innercouncil.discovery.labeller import Labeller
 from innercouncil.discovery.map2d import project
+from innercouncil.discovery.model_labels import prompt_version
 from innercouncil.discovery.personas import Inputs, build_personas
 from innercouncil.discovery.redaction import Redactor
 from innercouncil.discovery.verdict import verdict_of
 from innercouncil.model.conversation import ImportReport
-from innercouncil.model.errors import NothingToDiscoverError
+from innercouncil.model.errors import DeclinedError, NothingToDiscoverError
 from innercouncil.model.persona import (
     CandidateK,
     ClusterAnalysis,
@@ -61,15 +63,19 @@ class Outcome(NamedTuple):
     files: dict[str, Path]
     resumed: tuple[str, ...]
     """Stages that were found done."""
+    model_labels: ModelLabelReport | None = None
+    """What became of a model's labels, where one was asked."""
 
 
-def discover_personas(export: Path, workspace: Workspace, settings: Settings, watcher: Watcher) -> Outcome:
-    """Run (or resume) all stages on an export and return what was found.
+def discover_personas(
+    export: Path, workspace: Workspace, settings: Settings, watcher: Watcher, helper: Helper | None = None
+) -> Outcome:
+    """Run (or resume) all stages on an export and return what was found; `helper` is a model that improves the labels.
 
     Raises InnerCouncilError with one clear sentence for bad input, an unusable workspace, or too little text.
     """
     with workspace.lock():
-        run = _Run(workspace, settings, watcher)
+        run = _Run(workspace, settings, watcher, helper)
         run.read(export)
         run.label()
         run.cluster()
@@ -101,8 +107,10 @@ class _ModesInfo(msgspec.Struct):
 class _Run:
     """One pass through the stages; holds the fingerprints that tie them together."""
 
-    def __init__(self, workspace: Workspace, settings: Settings, watcher: Watcher) -> None:
-        self.ws, self.settings, self.watcher = workspace, settings, watcher
+    def __init__(
+        self, workspace: Workspace, settings: Settings, watcher: Watcher, helper: Helper | None = None
+    ) -> None:
+        self.ws, self.settings, self.watcher, self.helper = workspace, settings, watcher, helper
         self.prints: dict[str, str] = {}
         self.resumed: list[str] = []
         self._scores: Scores | None = None
@@ -155,8 +163,13 @@ class _Run:
                 "needed to look for modes. Export more chats and run the command again."
             )
         outputs = (self.ws.categorized_messages, self.ws.label_scores)
+        helped = (
+            {"model": self.helper.label, "budget": self.helper.budget, "prompt": prompt_version()}
+            if self.helper
+            else {}
+        )
         with self._stage(
-            "label", lambda: outputs, read=self.prints["read"], labeller=Labeller.load().version
+            "label", lambda: outputs, read=self.prints["read"], labeller=Labeller.load().version, **helped
         ) as progress:
             if progress is None:
                 return
@@ -164,6 +177,14 @@ class _Run:
                 self.ws.all_messages, self.ws.categorized_messages, self.ws.label_scores,
                 workers=profile.workers, batch=profile.batch, total=total, progress=progress,
             )  # fmt: skip
+            self.ws.model_labels_report.unlink(missing_ok=True)
+            if self.helper is not None:
+                asked = self.watcher.stage("Asking the model", done=False)
+                if improve_labels(self.ws, self.helper, asked) is None:
+                    raise DeclinedError(
+                        "Nothing was asked. Run the same command without --llm to go on with the offline labels."
+                    )
+                asked(1, 1)
 
     @property
     def scores(self) -> Scores:
@@ -374,7 +395,10 @@ class _Run:
             "analysis": ws.cluster_analysis,
             "labels": ws.categorized_messages,
         }
-        return Outcome(load_discovery(ws), self.import_report(), files, tuple(self.resumed))
+        asked = None
+        if ws.model_labels_report.exists():
+            asked = msgspec.json.decode(ws.model_labels_report.read_bytes(), type=ModelLabelReport)
+        return Outcome(load_discovery(ws), self.import_report(), files, tuple(self.resumed), asked)
 
 
 def _prompts_of(personas: Sequence[Persona]) -> dict[str, Any]:

@@ -77,6 +77,21 @@ def label_file(
     progress(total, total)
 
 
+def save_merged(target: Path, path: Path, messages: Sequence[LabelledMessage], scores: Scores) -> None:
+    """Write messages and their scores again, with other labels."""
+    encoder = msgspec.json.Encoder()
+    with writing(target) as out:
+        for message in messages:
+            out.write(encoder.encode(message) + b"\n")
+    codes = [str(c) for c in scores.conversations.tolist()]
+    labels = {
+        "topic": [m.topic_category for m in messages], "act": [m.act for m in messages], "tone": [m.tone for m in messages],
+    }  # fmt: skip
+    probabilities: dict[str, Any] = {f: p.astype(np.float16) for f, p in scores.probabilities.items()}
+    with writing(path) as f:
+        _save_scores(f, [_Batch(b"", scores.ids, codes, probabilities, scores.counts, labels, scores.languages)])
+
+
 def load_scores(path: Path) -> Scores:
     """What `label_file` wrote beside the messages."""
     with np.load(path, allow_pickle=False) as z:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -30,6 +31,15 @@ class StageProgress:
 
     def __exit__(self, *exc: object) -> None:
         self._progress.stop()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave the terminal to a question."""
+        self._progress.stop()
+        try:
+            yield
+        finally:
+            self._progress.start()
 
     def stage(self, title: str, *, done: bool) -> Callable[[int, int], None]:
         """Draw a new bar, or say that the stage was done before."""

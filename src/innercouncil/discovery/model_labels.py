@@ -6,8 +6,11 @@ out is asked for once more, then the offline label stands.
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from typing import Any, Final, NamedTuple
@@ -15,67 +18,154 @@ from typing import Any, Final, NamedTuple
 import jinja2
 import msgspec
 
+from innercouncil.model.errors import BackendRejectedError
 from innercouncil.model.labels import ACTS, TONES, TOPICS, LabelledMessage
-from innercouncil.model.ports import BlockingChatModel, ChatTurn
+from innercouncil.model.ports import ChatModel, ChatRequest, ChatTurn, complete
+from innercouncil.model.tokens import estimate_tokens
 
 FIELDS: Final[dict[str, tuple[str, ...]]] = {"topic_category": TOPICS, "act": ACTS, "tone": TONES}
 MODEL_TRUST: Final = 0.8
 """Probability that a model's label is right, where it has not been measured; weighed against the offline one."""
 TEXT_CHARS: Final = 1200
 CONTEXT_CHARS: Final = 300
+BATCH: Final = 8
+"""Messages in a call."""
+ANSWER_TOKENS: Final = 100
+"""Most tokens of a message's labels."""
+CALL_TOKENS: Final = 3900
+"""Most tokens of a call, prompt and answer: a little less than the smallest usual context, 4096."""
+
+Labels = dict[str, str]
+"""Field -> label."""
 
 
-class ModelLabels(NamedTuple):
-    """Messages with merged labels, and what became of the model's answers."""
+class Shown(NamedTuple):
+    """A message as the model sees it."""
 
-    messages: list[LabelledMessage]
-    asked: int
-    accepted: int
-    changed: int
+    key: str
+    """SHA-256 of the prompt's version and the texts without case, digits and spacing: near-duplicates share it."""
+    text: str
+    context: str
+
+
+class Question(NamedTuple):
+    """What is asked once, and the rows of all messages it stands for."""
+
+    shown: Shown
+    rows: tuple[int, ...]
+
+
+class Estimate(NamedTuple):
+    """What asking will take."""
+
+    messages: int
+    """Messages that are sent."""
+    duplicates: int
+    """Messages that share the answer of another one."""
+    calls: int
+    prompt_tokens: int
+    answer_tokens: int
 
 
 def labels_schema(count: int) -> dict[str, Any]:
-    """JSON Schema of an answer for `count` messages."""
-    properties: dict[str, Any] = {"n": {"type": "integer", "minimum": 0, "maximum": count - 1}}
-    properties |= {field: {"type": "string", "enum": list(values)} for field, values in FIELDS.items()}
+    """JSON Schema of an answer for `count` messages: an object with one entry a message, under its number.
+
+    A list would let a small model name one message twice and another never.
+    """
+    properties = {field: {"type": "string", "enum": list(values)} for field, values in FIELDS.items()}
     entry = {
         "type": "object", "properties": properties, "required": list(properties), "additionalProperties": False,
     }  # fmt: skip
+    numbers = [str(n) for n in range(count)]
     return {
-        "type": "object",
-        "properties": {"labels": {"type": "array", "items": entry, "minItems": count, "maxItems": count}},
-        "required": ["labels"],
-        "additionalProperties": False,
-    }
+        "type": "object", "properties": dict.fromkeys(numbers, entry), "required": numbers, "additionalProperties": False,
+    }  # fmt: skip
 
 
-def relabel(
-    messages: Sequence[LabelledMessage],
-    model: BlockingChatModel,
-    *,
-    batch: int = 8,
-    trust: float = MODEL_TRUST,
-    seed: int = 0,
-) -> ModelLabels:
-    """Ask `model` about `messages` in batches and merge what it says with their offline labels, order kept.
+def show(message: LabelledMessage, redact: Callable[[str, str], str] | None = None) -> Shown:
+    """The part of a message that is sent; `redact(text, id)` takes out what must not leave this machine."""
+    text, context = message.text[:TEXT_CHARS], message.context[-CONTEXT_CHARS:]
+    if redact is not None:
+        text, context = redact(text, message.id), redact(context, message.id)
+    plain = [re.sub(r"\d", "0", " ".join(part.casefold().split())) for part in (text, context)]
+    key = hashlib.sha256("\x00".join([prompt_version(), *plain]).encode("utf-8", "replace")).hexdigest()
+    return Shown(key, text, context)
 
-    `trust` is the probability that the model's label is right. Errors of the model's backend are not swallowed.
+
+def choose(
+    messages: Sequence[LabelledMessage], *, budget: int, trust: float = MODEL_TRUST,
+    redact: Callable[[str, str], str] | None = None,
+) -> list[Question]:  # fmt: skip
+    """The at most `budget` questions where asking pays: the least sure offline labels first, near-duplicates once.
+
+    A message whose every offline label is surer than `trust` is not asked about: its labels would stand anyway.
     """
-    out: list[LabelledMessage] = []
-    accepted = changed = 0
-    for start in range(0, len(messages), batch):
-        part = messages[start : start + batch]
-        answers = _ask(part, model, seed)
-        for i, message in enumerate(part):
-            said = answers.get(i)
-            merged = merge_labels(message, said, model.name, trust=trust) if said else message
-            accepted += said is not None
-            changed += _labels(merged) != _labels(message)
-            out.append(merged)
-    return ModelLabels(out, len(messages), accepted, changed)
+    unsure = sorted((min(m.confidence[f] for f in FIELDS), row) for row, m in enumerate(messages))
+    groups: dict[str, tuple[Shown, list[int]]] = {}
+    for confidence, row in unsure:
+        if confidence >= trust:
+            break
+        shown = show(messages[row], redact)
+        if shown.key in groups:
+            groups[shown.key][1].append(row)
+        elif len(groups) < budget:
+            groups[shown.key] = (shown, [row])
+    return [Question(shown, tuple(rows)) for shown, rows in groups.values()]
 
 
-def merge_labels(message: LabelledMessage, said: Mapping[str, str], name: str, *, trust: float) -> LabelledMessage:
+def estimate(questions: Sequence[Question]) -> Estimate:
+    """Calls and tokens that asking will take, if every answer is right the first time."""
+    parts = batches(questions)
+    tokens = sum(estimate_tokens(_prompt([q.shown for q in part])) for part in parts)
+    more = sum(len(q.rows) - 1 for q in questions)
+    return Estimate(len(questions), more, len(parts), tokens, ANSWER_TOKENS * len(questions))
+
+
+def batches(questions: Sequence[Question]) -> list[list[Question]]:
+    """At most BATCH questions a call, and no more than fit its context."""
+    frame = estimate_tokens(_prompt([]))
+    parts: list[list[Question]] = []
+    room = 0
+    for question in questions:
+        need = estimate_tokens(_prompt([question.shown])) - frame + ANSWER_TOKENS
+        if not parts or len(parts[-1]) == BATCH or need > room:
+            parts.append([])
+            room = CALL_TOKENS - frame
+        parts[-1].append(question)
+        room -= need
+    return parts
+
+
+async def ask(
+    questions: Sequence[Question], model: ChatModel, *, keep: Callable[[str, Labels | None], None], at_once: int = 4, seed: int = 0, progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> None:  # fmt: skip
+    """Ask about everything; `keep(key, labels)` gets each answer as it comes, None where the model gave no valid one.
+
+    Raises BackendError; what was kept before stays kept.
+    """
+    places = asyncio.Semaphore(at_once)
+    done = 0
+
+    async def one(part: Sequence[Question]) -> None:
+        nonlocal done
+        async with places:
+            answers = await _ask([q.shown for q in part], model, seed)
+        for i, question in enumerate(part):
+            keep(question.shown.key, answers.get(i))
+        done += len(part)
+        progress(done, len(questions))
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for part in batches(questions):
+                group.create_task(one(part))
+    except* Exception as errors:
+        raise errors.exceptions[0] from None
+
+
+def merge_labels(
+    message: LabelledMessage, said: Mapping[str, str], name: str, *, trust: float = MODEL_TRUST
+) -> LabelledMessage:
     """Per field the label with the larger probability: the offline one's calibrated one, or `trust` for the model's.
 
     Where both agree the probabilities are combined as independent witnesses (naive Bayes over equal priors).
@@ -102,52 +192,67 @@ def _labels(message: LabelledMessage) -> dict[str, str]:
     return {"topic_category": message.topic_category, "act": message.act, "tone": message.tone}
 
 
-def _ask(part: Sequence[LabelledMessage], model: BlockingChatModel, seed: int) -> dict[int, dict[str, str]]:
-    """Valid answers by index; what is missing or wrong is asked for once more."""
-    found: dict[int, dict[str, str]] = {}
+async def _ask(part: Sequence[Shown], model: ChatModel, seed: int) -> dict[int, Labels]:
+    """Valid answers by index; what is missing or wrong is asked for once more, what is too long in halves."""
+    found: dict[int, Labels] = {}
     for attempt in range(2):
         missing = [i for i in range(len(part)) if i not in found]
         if not missing:
             break
         asked = [part[i] for i in missing]
-        turns = [ChatTurn("user", _prompt(asked))]
-        answer = model.complete(
-            turns, schema=labels_schema(len(asked)), max_tokens=60 * len(asked) + 40, seed=seed + attempt
-        )
-        for n, labels in _valid(answer, len(asked)).items():
+        for n, labels in (await _attempt(asked, model, seed + attempt)).items():
             found[missing[n]] = labels
     return found
 
 
-def _valid(answer: str, count: int) -> dict[int, dict[str, str]]:
-    """The entries of an answer whose every label is in its set; an index said twice counts for nothing."""
+async def _attempt(asked: Sequence[Shown], model: ChatModel, seed: int) -> dict[int, Labels]:
+    request = ChatRequest(
+        turns=(ChatTurn("user", _prompt(asked)),), schema=labels_schema(len(asked)), temperature=0.0,
+        max_tokens=ANSWER_TOKENS * len(asked), seed=seed,
+    )  # fmt: skip
     try:
-        entries = msgspec.json.decode(answer.encode("utf-8", "replace"))["labels"]
-    except (msgspec.MsgspecError, TypeError, KeyError, RecursionError):
+        return _valid((await complete(model, request)).text, len(asked))
+    except BackendRejectedError as error:
+        if not error.too_long:
+            raise
+    if len(asked) == 1:
         return {}
-    found: dict[int, dict[str, str]] = {}
-    twice: set[int] = set()
-    for entry in entries if isinstance(entries, list) else []:
-        if not isinstance(entry, dict) or not isinstance(entry.get("n"), int) or not 0 <= entry["n"] < count:
-            continue
-        labels = {field: entry.get(field) for field in FIELDS}
-        if all(isinstance(v, str) and v in FIELDS[f] for f, v in labels.items()):
-            if entry["n"] in found:
-                twice.add(entry["n"])
-            found[entry["n"]] = {f: str(v) for f, v in labels.items()}
-    return {n: labels for n, labels in found.items() if n not in twice}
+    half = len(asked) // 2
+    first, second = await _attempt(asked[:half], model, seed), await _attempt(asked[half:], model, seed)
+    return first | {half + n: labels for n, labels in second.items()}
+
+
+def _valid(answer: str, count: int) -> dict[int, Labels]:
+    """The entries of an answer whose every label is in its set."""
+    try:
+        entries = msgspec.json.decode(answer.encode("utf-8", "replace"), type=dict[str, Any])
+    except (msgspec.MsgspecError, RecursionError):
+        return {}
+    found: dict[int, Labels] = {}
+    for n in range(count):
+        entry = entries.get(str(n))
+        labels = {field: entry.get(field) for field in FIELDS} if isinstance(entry, dict) else {}
+        if labels and all(isinstance(v, str) and v in FIELDS[f] for f, v in labels.items()):
+            found[n] = {f: str(v) for f, v in labels.items()}
+    return found
 
 
 @cache
-def _template() -> jinja2.Template:
-    source = resources.files("innercouncil.prompts").joinpath("label_messages.md.jinja").read_text("utf-8")
-    return jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(source)  # noqa: S701 - text for a model
+def _source() -> str:
+    return resources.files("innercouncil.prompts").joinpath("label_messages.md.jinja").read_text("utf-8")
 
 
-def _prompt(part: Sequence[LabelledMessage]) -> str:
+@cache
+def prompt_version() -> str:
+    """Changes with the prompt's text and the label sets: answers to an older prompt are not taken for answers to this."""
+    return hashlib.sha256(msgspec.json.encode([_source(), FIELDS])).hexdigest()[:16]
+
+
+def _prompt(part: Sequence[Shown]) -> str:
     """The request; marks inside the texts are broken up so that no message can end its own fence."""
-    shown = [{"text": _fenced(m.text[:TEXT_CHARS]), "context": _fenced(m.context[-CONTEXT_CHARS:])} for m in part]
-    return _template().render(fields=FIELDS, messages=shown)
+    template = jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(_source())  # noqa: S701 - text for a model
+    shown = [{"text": _fenced(s.text), "context": _fenced(s.context)} for s in part]
+    return template.render(fields=FIELDS, messages=shown)
 
 
 def _fenced(text: str) -> str:

@@ -39,6 +39,10 @@ class SessionNotFoundError(InnerCouncilError):
     """No council session of that id is in the workspace."""
 
 
+class DeclinedError(InnerCouncilError):
+    """The person was asked and said no."""
+
+
 class BackendError(InnerCouncilError):
     """A model backend could not answer. `retryable`: the same request may succeed a moment later."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
@@ -86,31 +86,6 @@ async def complete(model: ChatModel, request: ChatRequest) -> Reply:
         finish = chunk.finish or finish
         usage = chunk.usage or usage
     return Reply("".join(text), finish, usage)
-
-
-@runtime_checkable
-class BlockingChatModel(Protocol):
-    """The same for a stage that asks one thing after the other."""
-
-    @property
-    def name(self) -> str:
-        """Model name as the backend knows it."""
-        ...
-
-    def complete(
-        self,
-        turns: Sequence[ChatTurn],
-        *,
-        schema: Mapping[str, Any] | None = None,
-        temperature: float = 0.0,
-        max_tokens: int = 1024,
-        seed: int = 0,
-    ) -> str:
-        """Return the answer's text; with `schema` (JSON Schema), text that should parse as JSON of that shape.
-
-        Raises InnerCouncilError when the backend cannot answer.
-        """
-        ...
 
 
 class Progress(Protocol):

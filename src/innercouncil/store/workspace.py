@@ -49,6 +49,8 @@ class Workspace:
         self.import_report = self.personas / "extracted" / "import_report.json"
         self.categorized_messages = self.personas / "extracted" / "categorized_messages.jsonl"
         self.label_scores = root / ".innercouncil" / "label_scores.npz"
+        self.model_labels_report = self.personas / "extracted" / "model_labels_report.json"
+        self.model_answers = root / ".innercouncil" / "model_answers.jsonl"
         self.clusters = self.personas / "clusters"
         self.cluster_analysis = self.clusters / "cluster_analysis.json"
         self.personas_json = self.clusters / "personas.json"
