@@ -41,8 +41,9 @@ def helped(discovered, tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> 
     folder = tmp_path_factory.mktemp("helped") / "data"
     result = discover(EXAMPLE, folder, "--llm", "embedded", "--llm-model", tiny, "--llm-budget", 24, "--yes", "--json")
     assert result.returncode == 0, result.stderr
-    assert "will be asked about 24 messages in " in result.stderr
-    return folder, json.loads(result.stdout)
+    said = json.loads(result.stdout)
+    assert f"will be asked about {24 + said['model_labels']['checks']} messages in " in result.stderr
+    return folder, said
 
 
 def test_every_label_is_in_its_set_and_the_count_is_told(helped, discovered):
@@ -51,6 +52,8 @@ def test_every_label_is_in_its_set_and_the_count_is_told(helped, discovered):
     assert report["asked"] == 24
     assert report["accepted"] + report["rejected"] == 24
     assert report["accepted"] > 0
+    assert report["checks"] > 5
+    assert max(report["trust"].values()) < 0.7, "a model that answers at random is found out"
     offline = {m.id: m for m in read_labelled(Workspace(discovered[1]).categorized_messages)}
     messages = list(read_labelled(Workspace(folder).categorized_messages))
     changed = [m for m in messages if any(getattr(m, f) != getattr(offline[m.id], f) for f in FIELDS)]
@@ -81,13 +84,13 @@ def test_answers_are_kept_one_by_one_and_not_asked_for_again(helped, tiny, tmp_p
     shutil.copytree(helped[0], folder)
     ws = Workspace(folder)
     lines = ws.model_answers.read_bytes().splitlines(keepends=True)
-    assert len(lines) == 24
-    ws.model_answers.write_bytes(b"".join(lines[:20]) + lines[20][:11])  # killed in the middle of a line
+    assert len(lines) == 24 + helped[1]["model_labels"]["checks"]
+    ws.model_answers.write_bytes(b"".join(lines[:-4]) + lines[-4][:11])  # killed in the middle of a line
     again = ("--llm", "embedded", "--llm-model", tiny, "--llm-budget", 24, "--yes", "--refresh", "--json")
     result = discover(EXAMPLE, folder, *again)
     assert result.returncode == 0, result.stderr
     assert "asked about 4 messages in 1 call" in result.stderr
-    assert len(ws.model_answers.read_bytes().splitlines()) == 24
+    assert len(ws.model_answers.read_bytes().splitlines()) == len(lines)
     third = discover(EXAMPLE, folder, *again)
     assert "asked about" not in third.stderr.replace("it was asked about", "")
     assert json.loads(third.stdout)["model_labels"]["asked"] == 24

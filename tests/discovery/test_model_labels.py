@@ -14,8 +14,10 @@ from innercouncil.discovery.model_labels import (
     ask,
     batches,
     choose,
+    choose_checks,
     estimate,
     labels_schema,
+    measure_trust,
     merge_labels,
     show,
 )
@@ -66,17 +68,20 @@ def asked(model: ChatModel, *messages: LabelledMessage, **more: int) -> list[Lab
     return [kept[q.shown.key] for q in questions]
 
 
+TRUST = {"topic_category": 0.8, "act": 0.8, "tone": 0.8}
+
+
 def test_a_valid_answer_replaces_an_unsure_label_and_confirms_an_agreed_one():
     [said] = asked(Scripted(answer(GOOD)), message())
     assert said is not None
-    merged = merge_labels(message(), said, "scripted", trust=0.8)
+    merged = merge_labels(message(), said, "scripted", TRUST)
     assert merged.act == "debug"
     assert merged.confidence["tone"] > 0.8
     assert merged.labelled_by == "offline+scripted"
 
 
 def test_a_sure_offline_label_stands():
-    assert merge_labels(message(confidence=0.95), GOOD, "x", trust=0.8).act == "edit"
+    assert merge_labels(message(confidence=0.95), GOOD, "x", TRUST).act == "edit"
 
 
 @pytest.mark.parametrize(
@@ -153,6 +158,21 @@ def test_the_least_sure_are_asked_about_near_duplicates_once_and_sure_ones_never
     questions = choose(messages, budget=10)
     assert [q.rows for q in questions] == [(2, 0), (3,), (4,), (5,)]
     assert [q.rows for q in choose(messages, budget=2)] == [(2, 0), (3,)]
+
+
+def test_a_model_is_believed_as_far_as_it_agrees_on_what_is_sure():
+    messages = [message(f"number {'x' * n}", 0.95) for n in range(100)] + [message("unsure", 0.4)]
+    checks = choose_checks(messages)
+    assert len(checks) == 40
+    same = {"topic_category": "software", "act": "edit", "tone": "commanding"}
+    good = measure_trust(messages, checks, {q.shown.key: same for q in checks})
+    assert good == dict.fromkeys(same, 0.8), "easy ones prove no more than that"
+    bad = measure_trust(messages, checks, {q.shown.key: {**same, "act": "learn"} for q in checks})
+    assert bad["act"] == 1 / 42
+    assert bad["tone"] == 0.8
+    assert merge_labels(messages[-1], {**same, "act": "learn"}, "bad", bad).act == "edit"
+    assert merge_labels(messages[-1], {**same, "act": "learn"}, "good", good).act == "learn"
+    assert measure_trust(messages, checks, {}) == dict.fromkeys(same, 0.5)
 
 
 def test_what_leaves_is_redacted():

@@ -20,7 +20,9 @@ from innercouncil.discovery.model_labels import (
     Question,
     ask,
     choose,
+    choose_checks,
     estimate,
+    measure_trust,
     merge_labels,
     prompt_version,
 )
@@ -75,6 +77,10 @@ class ModelLabelReport(msgspec.Struct, frozen=True):
     """Messages that share the answer of a near-duplicate."""
     changed: int
     """Messages with at least one other label than offline."""
+    checks: int = 0
+    """Messages the model was asked about whose offline labels are sure, to see how far it can be believed."""
+    trust: dict[str, float] = {}
+    """How far it was believed, per field."""
 
 
 class _Kept(msgspec.Struct, array_like=True):
@@ -103,13 +109,15 @@ def improve_labels(
     messages = list(read_labelled(workspace.categorized_messages))
     redact = Redactor().redact if helper.remote else None
     questions = choose(messages, budget=helper.budget, redact=redact)
+    checks = choose_checks(messages, redact=redact) if questions else []
     answers = _read(workspace.model_answers, helper.label)
-    open_questions = [q for q in questions if q.shown.key not in answers.known]
+    wanted = {q.shown.key: q for q in (*checks, *questions)}
+    open_questions = [q for key, q in wanted.items() if key not in answers.known]
     if open_questions:
         if not helper.agrees(estimate(open_questions)):
             return None
         asyncio.run(_ask_all(open_questions, helper, answers, progress))
-    return _merge(workspace, messages, questions, answers)
+    return _merge(workspace, messages, questions, checks, answers)
 
 
 async def _ask_all(
@@ -153,10 +161,12 @@ def _known_labels(labels: Labels) -> bool:
 
 
 def _merge(
-    workspace: Workspace, messages: list[LabelledMessage], questions: list[Question], answers: _Answers
-) -> ModelLabelReport:
+    workspace: Workspace, messages: list[LabelledMessage], questions: list[Question], checks: list[Question],
+    answers: _Answers,
+) -> ModelLabelReport:  # fmt: skip
     scores = load_scores(workspace.label_scores)
     heads = Labeller.load().heads
+    trust = measure_trust(messages, checks, answers.known)
     accepted = changed = 0
     for question in questions:
         said = answers.known.get(question.shown.key)
@@ -165,7 +175,7 @@ def _merge(
         accepted += 1
         for row in question.rows:
             before = messages[row]
-            merged = merge_labels(before, said, answers.model)
+            merged = merge_labels(before, said, answers.model, trust)
             changed += any(getattr(merged, f) != getattr(before, f) for f in FIELDS)
             messages[row] = merged
             for field in FIELDS:
@@ -178,7 +188,7 @@ def _merge(
     save_merged(workspace.categorized_messages, workspace.label_scores, messages, scores)
     report = ModelLabelReport(
         answers.model, prompt_version(), len(questions), accepted, len(questions) - accepted,
-        sum(len(q.rows) - 1 for q in questions), changed,
+        sum(len(q.rows) - 1 for q in questions), changed, len(checks), {f: round(t, 3) for f, t in trust.items()},
     )  # fmt: skip
     workspace.write_json(workspace.model_labels_report, report)
     return report

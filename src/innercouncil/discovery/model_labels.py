@@ -25,7 +25,11 @@ from innercouncil.model.tokens import estimate_tokens
 
 FIELDS: Final[dict[str, tuple[str, ...]]] = {"topic_category": TOPICS, "act": ACTS, "tone": TONES}
 MODEL_TRUST: Final = 0.8
-"""Probability that a model's label is right, where it has not been measured; weighed against the offline one."""
+"""Most a model's label is believed, as a probability; less where `measure_trust` finds less."""
+SURE: Final = 0.9
+"""Offline confidence from which a message can serve as a check of the model."""
+CHECKS: Final = 40
+"""Messages a model is checked on."""
 TEXT_CHARS: Final = 1200
 CONTEXT_CHARS: Final = 300
 BATCH: Final = 8
@@ -113,6 +117,33 @@ def choose(
     return [Question(shown, tuple(rows)) for shown, rows in groups.values()]
 
 
+def choose_checks(
+    messages: Sequence[LabelledMessage], *, redact: Callable[[str, str], str] | None = None
+) -> list[Question]:
+    """Up to CHECKS messages whose every offline label is sure, evenly over the whole: what a good model agrees on."""
+    sure = [row for row, m in enumerate(messages) if min(m.confidence[f] for f in FIELDS) >= SURE]
+    picked = sure[:: max(1, len(sure) // CHECKS)][:CHECKS]
+    found: dict[str, Question] = {}
+    for row in picked:
+        shown = show(messages[row], redact)
+        found.setdefault(shown.key, Question(shown, (row,)))
+    return list(found.values())
+
+
+def measure_trust(
+    messages: Sequence[LabelledMessage], checks: Sequence[Question], known: Mapping[str, Labels | None]
+) -> dict[str, float]:
+    """Per field the share of checks on which the model agrees (Laplace's estimate), at most MODEL_TRUST.
+
+    The checks are easy ones, so this says how bad a model is, not how good. Without answers the trust is one half.
+    """
+    said = [(messages[q.rows[0]], labels) for q in checks if (labels := known.get(q.shown.key))]
+    return {
+        field: min(MODEL_TRUST, (1 + sum(getattr(m, field) == labels[field] for m, labels in said)) / (2 + len(said)))
+        for field in FIELDS
+    }
+
+
 def estimate(questions: Sequence[Question]) -> Estimate:
     """Calls and tokens that asking will take, if every answer is right the first time."""
     parts = batches(questions)
@@ -164,19 +195,19 @@ async def ask(
 
 
 def merge_labels(
-    message: LabelledMessage, said: Mapping[str, str], name: str, *, trust: float = MODEL_TRUST
+    message: LabelledMessage, said: Mapping[str, str], name: str, trust: Mapping[str, float]
 ) -> LabelledMessage:
-    """Per field the label with the larger probability: the offline one's calibrated one, or `trust` for the model's.
+    """Per field the label with the larger probability: the offline one's calibrated one, or the field's `trust` for the model's.
 
     Where both agree the probabilities are combined as independent witnesses (naive Bayes over equal priors).
     """
     chosen, confidence = dict(_labels(message)), dict(message.confidence)
     for field, label in ((f, v) for f, v in said.items() if f in FIELDS):
-        offline = confidence[field]
+        offline, believed = confidence[field], trust[field]
         if label == chosen[field]:
-            confidence[field] = round(_combined(offline, trust, len(FIELDS[field])), 4)
-        elif trust > offline:
-            chosen[field], confidence[field] = label, round(trust * (1 - offline) / (1 - trust * offline), 4)
+            confidence[field] = round(_combined(offline, believed, len(FIELDS[field])), 4)
+        elif believed > offline:
+            chosen[field], confidence[field] = label, round(believed * (1 - offline) / (1 - believed * offline), 4)
     return msgspec.structs.replace(
         message, **chosen, confidence=confidence, evidence=tuple(e for e in message.evidence if chosen[e.field] == e.label),
         labelled_by=f"offline+{name}",
