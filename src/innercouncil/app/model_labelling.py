@@ -22,6 +22,7 @@ from innercouncil.discovery.model_labels import (
     choose,
     choose_checks,
     estimate,
+    known_labels,
     measure_trust,
     merge_labels,
     prompt_version,
@@ -151,13 +152,9 @@ def _read(path: Path, model: str) -> _Answers:
         for line in data.splitlines():
             with contextlib.suppress(msgspec.MsgspecError):
                 kept = decoder.decode(line)
-                if kept.model == model and (kept.labels is None or _known_labels(kept.labels)):
+                if kept.model == model and (kept.labels is None or known_labels(kept.labels)):
                     known[kept.key] = kept.labels
     return _Answers(path, model, known)
-
-
-def _known_labels(labels: Labels) -> bool:
-    return set(labels) == set(FIELDS) and all(labels[f] in FIELDS[f] for f in FIELDS)
 
 
 def _merge(

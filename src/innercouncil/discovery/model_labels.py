@@ -261,11 +261,17 @@ def _valid(answer: str, count: int) -> dict[int, Labels]:
         return {}
     found: dict[int, Labels] = {}
     for n in range(count):
-        entry = entries.get(str(n))
-        labels = {field: entry.get(field) for field in FIELDS} if isinstance(entry, dict) else {}
-        if labels and all(isinstance(v, str) and v in FIELDS[f] for f, v in labels.items()):
-            found[n] = {f: str(v) for f, v in labels.items()}
+        if labels := known_labels(entries.get(str(n))):
+            found[n] = labels
     return found
+
+
+def known_labels(entry: object) -> Labels | None:
+    """The labels of an entry if it has one of the set for every field, whatever else it has."""
+    if not isinstance(entry, dict):
+        return None
+    labels = {field: entry.get(field) for field in FIELDS}
+    return labels if all(isinstance(v, str) and v in FIELDS[f] for f, v in labels.items()) else None
 
 
 @cache
@@ -279,11 +285,15 @@ def prompt_version() -> str:
     return hashlib.sha256(msgspec.json.encode([_source(), FIELDS])).hexdigest()[:16]
 
 
+@cache
+def _template() -> jinja2.Template:
+    return jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(_source())  # noqa: S701 - text for a model
+
+
 def _prompt(part: Sequence[Shown]) -> str:
     """The request; marks inside the texts are broken up so that no message can end its own fence."""
-    template = jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(_source())  # noqa: S701 - text for a model
     shown = [{"text": _fenced(s.text), "context": _fenced(s.context)} for s in part]
-    return template.render(fields=FIELDS, messages=shown)
+    return _template().render(fields=FIELDS, messages=shown)
 
 
 def _fenced(text: str) -> str:
