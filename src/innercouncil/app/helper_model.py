@@ -1,28 +1,53 @@
-"""The model a person names with `--llm`, as the label stage wants it."""
+"""The model a person names with `--llm`, as discovery and its evaluation want it."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
+from importlib import resources
+from typing import NamedTuple
 
 from innercouncil.app.backends import Backends
 from innercouncil.app.council_settings import CouncilSettings
-from innercouncil.discovery.model_labels import Estimate
 from innercouncil.llm.select import parse_model
 from innercouncil.model.errors import UsageError
-from innercouncil.model.ports import ChatModel
+from innercouncil.model.ports import ChatModel, ChatRequest, ChatTurn, Estimate, complete
+from innercouncil.model.tokens import estimate_tokens
 from innercouncil.store.database import Database
 from innercouncil.store.workspace import Workspace
 
 DEFAULT_BUDGET = 1000
 """Messages to ask about where nothing else is said."""
+PROBE_TOKENS = 48
 
 
-class LabellingModel:
-    """A `Helper` on one of the council's backends."""
+class Speed(NamedTuple):
+    """Tokens a second of one call; calls side by side are faster together."""
+
+    read: float
+    write: float
+
+    def seconds(self, estimate: Estimate) -> float:
+        """How long it takes at most, if the calls came one after another."""
+        return estimate.prompt_tokens / self.read + estimate.answer_tokens / self.write
+
+
+class Offer(NamedTuple):
+    """What the person is asked to agree to."""
+
+    model: str
+    estimate: Estimate
+    speed: Speed
+    redacted: bool
+    """Texts leave this machine, personal things are taken out of them before."""
+
+
+class HelperModel:
+    """A model on one of the council's backends that helps with discovery, and the person's say in it."""
 
     def __init__(
-        self, workspace: Workspace, name: str, *, budget: int, agrees: Callable[[Estimate, str, bool], bool]
+        self, workspace: Workspace, name: str, *, agrees: Callable[[Offer], bool], budget: int = DEFAULT_BUDGET
     ) -> None:
         workspace.prepare()
         self._database = Database(workspace.database)
@@ -43,7 +68,7 @@ class LabellingModel:
 
     @property
     def budget(self) -> int:
-        """Most messages to ask about."""
+        """Most messages to label."""
         return self._budget
 
     @property
@@ -52,8 +77,22 @@ class LabellingModel:
         return bool(self._spec.host)
 
     def agrees(self, estimate: Estimate) -> bool:
-        """Ask the person."""
-        return self._agrees(estimate, self.label, self.remote)
+        """See how fast the model is and ask the person. Raises BackendError."""
+        return self._agrees(Offer(self.label, estimate, asyncio.run(self._measure()), self.remote))
+
+    async def _measure(self) -> Speed:
+        text = resources.files("innercouncil.prompts").joinpath("speed_probe.md.jinja").read_text("utf-8")
+        turns = (ChatTurn("user", text.partition("-#}\n")[2]),)
+        model = await self._backends.open(self._name)
+        taken: list[float] = []
+        written = prompt = 1
+        for tokens in (1, PROBE_TOKENS):
+            begin = time.perf_counter()
+            reply = await complete(model, ChatRequest(turns=turns, max_tokens=tokens))
+            taken.append(max(time.perf_counter() - begin, 1e-4))
+            prompt = reply.usage.prompt_tokens if reply.usage else estimate_tokens(text)
+            written = reply.usage.completion_tokens if reply.usage else estimate_tokens(reply.text)
+        return Speed(max(prompt, 1) / taken[0], max(written, 1) / taken[1])
 
     async def open(self) -> ChatModel:
         """The model, ready to be asked. Raises BackendError."""
@@ -64,7 +103,7 @@ class LabellingModel:
         await asyncio.to_thread(self._backends.stop)
 
     def release(self) -> None:
-        """Close the database."""
+        """Let go of the model and close the database."""
         self._backends.stop()
         self._database.close()
 

@@ -15,7 +15,6 @@ from innercouncil.app.labelling import load_scores, read_labelled, save_merged
 from innercouncil.discovery.labeller import Labeller
 from innercouncil.discovery.model_labels import (
     FIELDS,
-    Estimate,
     Labels,
     Question,
     ask,
@@ -29,7 +28,7 @@ from innercouncil.discovery.model_labels import (
 )
 from innercouncil.discovery.redaction import Redactor
 from innercouncil.model.labels import LabelledMessage
-from innercouncil.model.ports import ChatModel
+from innercouncil.model.ports import ChatModel, Estimate
 from innercouncil.store.workspace import Workspace, disk_errors, writing
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,12 +10,11 @@ import msgspec
 from rich.console import Console
 
 from innercouncil.app.discover import Outcome, discover_personas
-from innercouncil.app.helper_model import DEFAULT_BUDGET, LabellingModel, model_name
 from innercouncil.app.settings import PROFILES, Mode, Settings
+from innercouncil.cli.helper import LLM_BUDGET, LLM_OPTIONS, NO_MODEL, Choice, chosen_model
 from innercouncil.cli.options import WORKSPACE, with_options
 from innercouncil.cli.progress import StageProgress
 from innercouncil.cli.terminal import clean, print_json
-from innercouncil.discovery.model_labels import Estimate
 from innercouncil.model.errors import UsageError
 from innercouncil.reporting.summary import print_summary
 from innercouncil.store.workspace import Workspace
@@ -37,17 +35,11 @@ OPTIONS: Final = (
     ),
     click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout."),
 )  # fmt: skip
-LLM_OPTIONS: Final = (
-    click.option("--llm", metavar="WHERE", help="Let a model label the messages the offline labeller is unsure of: ollama, embedded, anthropic, or the URL of an OpenAI-compatible server."),
-    click.option("--llm-model", metavar="NAME", help="Which model there; for embedded also a path to a .gguf file."),
-    click.option("--llm-budget", type=click.IntRange(1, 1_000_000), default=DEFAULT_BUDGET, show_default=True, help="Most messages to ask about."),
-    click.option("--yes", is_flag=True, help="Do not ask before the model is used."),
-)  # fmt: skip
 
 
 @click.command(epilog="Example: innercouncil discover ~/Downloads/chatgpt-export.zip --workspace data")
 @click.argument("export", type=click.Path(path_type=Path))
-@with_options(WORKSPACE, *OPTIONS, *LLM_OPTIONS)
+@with_options(WORKSPACE, *OPTIONS, *LLM_OPTIONS, LLM_BUDGET)
 def discover(
     export: Path,
     workspace: Path,
@@ -59,8 +51,9 @@ def discover(
     as_json: bool,
     llm: str | None,
     llm_model: str | None,
-    llm_budget: int,
     yes: bool,
+    llm_price: tuple[float, float] | None,
+    llm_budget: int,
 ) -> None:
     """Find the modes you think in, in EXPORT, and write a persona with a system prompt for each.
 
@@ -68,33 +61,20 @@ def discover(
     Open WebUI, LM Studio or llm. Nothing leaves this machine, unless you name a model elsewhere with --llm. Interrupted, the same command goes on where it stopped.
     """
     settings = Settings(clusters=clusters, mode=mode, seed=seed, prompt_tokens=prompt_tokens, refresh=refresh)
-    if llm is None and llm_model is not None:
-        raise UsageError("--llm-model needs --llm, which says where the model runs.")
-    run_discovery(export, workspace, settings, as_json=as_json, llm=(llm, llm_model, llm_budget, yes))
+    run_discovery(
+        export, workspace, settings, as_json=as_json, choice=Choice(llm, llm_model, yes, llm_price, llm_budget)
+    )
 
 
 def run_discovery(
-    export: Path, workspace: Path, settings: Settings, *, as_json: bool,
-    llm: tuple[str | None, str | None, int, bool] = (None, None, 0, False),
-) -> None:  # fmt: skip
+    export: Path, workspace: Path, settings: Settings, *, as_json: bool, choice: Choice = NO_MODEL
+) -> None:
     """Run the job and show what it found."""
     if not export.exists():
         raise UsageError(f"{export} is not there; give the path of the export you downloaded.")
-    where, name, budget, yes = llm
-    helper: LabellingModel | None = None
-    with StageProgress() as watcher:
-        if where is not None:
-
-            def agrees(estimate: Estimate, label: str, remote: bool) -> bool:
-                with watcher.paused():
-                    return _agrees(label, estimate, yes=yes, redacted=remote)
-
-            helper = LabellingModel(Workspace(workspace), model_name(where, name), budget=budget, agrees=agrees)
-        try:
-            outcome = discover_personas(export, Workspace(workspace), settings, watcher, helper)
-        finally:
-            if helper is not None:
-                helper.release()
+    ws = Workspace(workspace)
+    with StageProgress() as watcher, chosen_model(choice, ws, watcher) as helper:
+        outcome = discover_personas(export, ws, settings, watcher, helper)
     if outcome.model_labels is not None:
         m = outcome.model_labels
         click.echo(
@@ -103,21 +83,6 @@ def run_discovery(
             err=True,
         )
     show(outcome, as_json=as_json)
-
-
-def _agrees(model: str, estimate: Estimate, *, yes: bool, redacted: bool) -> bool:
-    """Show what asking will take; ask the person unless they agreed beforehand."""
-    click.echo(
-        f"{clean(model)} will be asked about {estimate.messages} messages in {estimate.calls} call{'s' if estimate.calls != 1 else ''}: about {estimate.prompt_tokens} "
-        f"tokens to read and up to {estimate.answer_tokens} to write"
-        + (", personal things taken out before they are sent" if redacted else "") + ".",
-        err=True,
-    )  # fmt: skip
-    if yes:
-        return True
-    if not sys.stdin.isatty():
-        raise UsageError("This needs your yes: add --yes, or run it in a terminal.")
-    return click.confirm("Go on?", default=True, err=True)
 
 
 def show(outcome: Outcome, *, as_json: bool) -> None:

@@ -14,6 +14,7 @@ from innercouncil.model.errors import InnerCouncilError
 _COMMANDS = {
     "discover": "Find the modes you think in, in EXPORT, and write a persona for each.",
     "personas": "List, show, edit, rename, merge, split or drop personas.",
+    "evaluate": "Measure the personas' prompts on messages they were not made from.",
     "serve": "Start the web app on this machine.",
     "ask": "Ask the council.",
     "sessions": "Search, show, resume, export, import or delete sessions.",

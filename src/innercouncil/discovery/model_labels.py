@@ -20,7 +20,7 @@ import msgspec
 
 from innercouncil.model.errors import BackendRejectedError
 from innercouncil.model.labels import ACTS, TONES, TOPICS, LabelledMessage
-from innercouncil.model.ports import ChatModel, ChatRequest, ChatTurn, complete
+from innercouncil.model.ports import ChatModel, ChatRequest, ChatTurn, Estimate, complete
 from innercouncil.model.tokens import estimate_tokens
 
 FIELDS: Final[dict[str, tuple[str, ...]]] = {"topic_category": TOPICS, "act": ACTS, "tone": TONES}
@@ -57,18 +57,6 @@ class Question(NamedTuple):
 
     shown: Shown
     rows: tuple[int, ...]
-
-
-class Estimate(NamedTuple):
-    """What asking will take."""
-
-    messages: int
-    """Messages that are sent."""
-    duplicates: int
-    """Messages that share the answer of another one."""
-    calls: int
-    prompt_tokens: int
-    answer_tokens: int
 
 
 def labels_schema(count: int) -> dict[str, Any]:
@@ -148,8 +136,7 @@ def estimate(questions: Sequence[Question]) -> Estimate:
     """Calls and tokens that asking will take, if every answer is right the first time."""
     parts = batches(questions)
     tokens = sum(estimate_tokens(_prompt([q.shown for q in part])) for part in parts)
-    more = sum(len(q.rows) - 1 for q in questions)
-    return Estimate(len(questions), more, len(parts), tokens, ANSWER_TOKENS * len(questions))
+    return Estimate(f"{len(questions)} messages", len(parts), tokens, ANSWER_TOKENS * len(questions))
 
 
 def batches(questions: Sequence[Question]) -> list[list[Question]]:
@@ -270,8 +257,8 @@ def known_labels(entry: object) -> Labels | None:
     """The labels of an entry if it has one of the set for every field, whatever else it has."""
     if not isinstance(entry, dict):
         return None
-    labels = {field: entry.get(field) for field in FIELDS}
-    return labels if all(isinstance(v, str) and v in FIELDS[f] for f, v in labels.items()) else None
+    labels = {field: str(entry.get(field)) for field in FIELDS}
+    return labels if all(v in FIELDS[f] for f, v in labels.items()) else None
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
@@ -53,6 +53,24 @@ class Reply(msgspec.Struct, frozen=True):
     text: str
     finish: Finish
     usage: Usage | None = None
+
+
+class Estimate(NamedTuple):
+    """What asking a model will take; the person sees it before anything is asked."""
+
+    what: str
+    """What is asked about, in words: "40 messages"."""
+    calls: int
+    prompt_tokens: int
+    answer_tokens: int
+    """Most tokens it may write."""
+
+    def __add__(self, other: Estimate) -> Estimate:  # type: ignore[override]
+        """Both together."""
+        return Estimate(
+            f"{self.what} and {other.what}", self.calls + other.calls, self.prompt_tokens + other.prompt_tokens,
+            self.answer_tokens + other.answer_tokens,
+        )  # fmt: skip
 
 
 @runtime_checkable

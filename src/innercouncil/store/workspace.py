@@ -58,6 +58,7 @@ class Workspace:
         self.generated_prompts = self.prompts / "generated_prompts.json"
         self.system_prompts = self.prompts / "system_prompts.json"
         self.redactions = self.prompts / "redaction_report.json"
+        self.prompt_quality = self.prompts / "prompt_quality.json"
         self.report = root / "report.html"
         self.stamps = root / ".innercouncil"
         self.modes = self.stamps / "modes.npz"

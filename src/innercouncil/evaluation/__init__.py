@@ -1,0 +1,1 @@
+"""How good prompts, modes and adapters are: statistics on held-out messages, with their uncertainty."""
