@@ -112,7 +112,7 @@ def test_edited_prompts_are_measured_beside_the_written_ones(own):
         database.undo_change(ws.database)
         rebuild_personas(ws, Settings(bootstraps=4), Quiet())
     names = [s["name"] for s in found["sets"]]
-    assert names == ["no persona", "offline prompts", "prompts as they are"]
+    assert names == ["no persona", "offline", "as edited"]
     assert found["sets"][2]["attribution"]["by_persona"][0] < found["sets"][1]["attribution"]["by_persona"][0]
     assert any("edited by you" in note for note in found["notes"])
 

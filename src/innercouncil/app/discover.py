@@ -268,10 +268,13 @@ class _Run:
                 )
                 redactor = Redactor()
                 personas = self._build(inputs, modes, groups, redactor, progress)
+            personas_built = personas
             generated = overlay(personas, [c for c in changes if c.action != "edit"])
             personas = overlay(personas, changes)
+            offline = overlay(personas_built, [c for c in changes if c.action not in ("edit", "choose")])
             discovery = self._discovery(personas, modes, points, at, leaks, redactor.report())
             self._write_persona_files(discovery, modes, generated)
+            self.ws.write_json(self.ws.offline_personas, {p.slug: p for p in offline})
 
     def _evidence(self) -> npt.NDArray[np.float32]:
         s = self.scores
@@ -371,7 +374,8 @@ class _Run:
     def _persona_outputs(self) -> list[Path]:
         ws = self.ws
         fixed = [
-            ws.personas_json, ws.cluster_analysis, ws.generated_prompts, ws.system_prompts, ws.redactions, ws.discovery,
+            ws.personas_json, ws.cluster_analysis, ws.generated_prompts, ws.system_prompts, ws.offline_personas, ws.redactions,
+            ws.discovery,
         ]  # fmt: skip
         return [*fixed, *sorted(ws.clusters.glob("persona_*.jsonl"))]
 

@@ -13,8 +13,10 @@ import numpy.typing as npt
 
 from innercouncil.app.findings import load_discovery
 from innercouncil.app.labelling import Scores, load_scores, read_labelled
+from innercouncil.app.written_prompts import GUARDS
 from innercouncil.discovery.cluster import Modes
 from innercouncil.discovery.markers import find_markers
+from innercouncil.discovery.model_prompts import estimate, write
 from innercouncil.discovery.personas import Inputs, build_personas
 from innercouncil.discovery.redaction import Redactor
 from innercouncil.evaluation.attribution import (
@@ -32,7 +34,7 @@ from innercouncil.evaluation.attribution import (
 from innercouncil.evaluation.voice import Delta, answer_distinctness, prompt_distinctness, style_of
 from innercouncil.model.errors import DeclinedError, NothingToDiscoverError
 from innercouncil.model.labels import LabelledMessage
-from innercouncil.model.persona import Discovery, Persona
+from innercouncil.model.persona import Discovery, Persona, WrittenPrompt
 from innercouncil.model.ports import ChatModel, ChatRequest, ChatTurn, Estimate, complete
 from innercouncil.model.quality import PromptQuality, PromptSet, Style
 from innercouncil.model.tokens import estimate_tokens
@@ -51,8 +53,9 @@ ANSWER_LENGTH: Final = 160
 MAX_SCORED: Final = 400
 """Held-out messages a persona that the offline scorer reads."""
 NOBODY: Final = "no persona"
-OFFLINE: Final = "offline prompts"
-EDITED: Final = "prompts as they are"
+OFFLINE: Final = "offline"
+WRITTEN: Final = "model-written"
+EDITED: Final = "as edited"
 
 Progress = Callable[[int, int], None]
 
@@ -70,7 +73,7 @@ class Judge(Protocol):
         """Whether texts leave this machine; then they are redacted."""
         ...
 
-    def agrees(self, estimate: Estimate) -> bool:
+    def agrees(self, estimate: Estimate, /) -> bool:
         """Show what it will take; whether to go on."""
         ...
 
@@ -115,7 +118,7 @@ def evaluate_prompts(
         if any(p.origin == "edited" for p in discovery.personas):
             sets[EDITED] = [p.prompt.text for p in discovery.personas]
         heard = _Heard.of(workspace, split, len(personas))
-        asked = asyncio.run(_ask(model, sets, split, heard, seed, stage)) if model is not None else None
+        asked = asyncio.run(_ask(model, sets, personas, split, seed, stage)) if model is not None else None
         if model is not None and asked is None:
             raise DeclinedError("Nothing was asked. Run the same command without --llm for what can be told offline.")
         quality = _quality(discovery, sets, split, heard, asked, model, seed)
@@ -214,21 +217,26 @@ class _Asked(NamedTuple):
     questions: list[str]
     answers: dict[str, list[list[str]]]
     """`answers[set][persona][question]`."""
+    notes: list[str]
 
 
 async def _ask(
-    model: Judge, sets: Mapping[str, Sequence[str]], split: Split, heard: _Heard, seed: int,
+    model: Judge, sets: dict[str, list[str]], personas: Sequence[Persona], split: Split, seed: int,
     stage: Callable[[str], Progress],
 ) -> _Asked | None:  # fmt: skip
+    """Ask everything a model is needed for; its own prompts join `sets`. None where the person does not agree."""
     hide: Callable[[str, str], str] = Redactor().redact if model.remote else lambda text, _id: text
-    prompted = {name: prompts for name, prompts in sets.items() if name != NOBODY}
     judged = _judged(split)
     shown = [split.messages[i]._replace(text=hide(split.messages[i].text, split.messages[i].id)) for i in judged]
     questions = [hide(q.voice, q.id) for q in _questions(split)]
-    if not await asyncio.to_thread(model.agrees, _estimate(shown, prompted, sets, questions)):
+    alike = {**sets, WRITTEN: sets[OFFLINE]}  # about as long
+    if not await asyncio.to_thread(model.agrees, estimate(personas, GUARDS) + _estimate(shown, alike, questions)):
         return None
     opened = await model.open()
     try:
+        written = await _write(personas, opened, model.label, stage("Writing prompts"))
+        sets[WRITTEN] = [w.prompt.text for w in written]
+        prompted = {name: prompts for name, prompts in sets.items() if name != NOBODY}
         picks = {
             name: await judge(shown, prompts, opened, seed=seed, progress=stage(f"Whose words: {name}"))
             for name, prompts in prompted.items()
@@ -239,7 +247,24 @@ async def _ask(
         }
     finally:
         await model.close()
-    return _Asked(judged, picks, questions, answers)
+    notes = []
+    if unusable := sum(not w.usable for w in written):
+        notes.append(
+            f"{unusable} of {len(written)} “{WRITTEN}” prompts are the offline ones: too little of what the model wrote is supported."
+        )
+    return _Asked(judged, picks, questions, answers, notes)
+
+
+async def _write(personas: Sequence[Persona], model: ChatModel, label: str, progress: Progress) -> list[WrittenPrompt]:
+    """Prompts by the model, from the training part's material alone."""
+    taken = [p.name for p in personas]
+    out: list[WrittenPrompt] = []
+    for n, persona in enumerate(personas):
+        others = taken[:n] + taken[n + 1 :]
+        out.append(await write(persona, model, GUARDS, taken=others, label=label))
+        taken[n] = out[-1].name
+        progress(n + 1, len(personas))
+    return out
 
 
 def _judged(split: Split) -> list[int]:
@@ -261,10 +286,8 @@ def _questions(split: Split) -> list[LabelledMessage]:
     return chosen
 
 
-def _estimate(
-    shown: Sequence[HeldOut], prompted: Mapping[str, Sequence[str]], sets: Mapping[str, Sequence[str]],
-    questions: Sequence[str],
-) -> Estimate:  # fmt: skip
+def _estimate(shown: Sequence[HeldOut], sets: Mapping[str, Sequence[str]], questions: Sequence[str]) -> Estimate:
+    prompted = {name: prompts for name, prompts in sets.items() if name != NOBODY}
     reading = sum(estimate_tokens(request_text(m.text, p)) for p in prompted.values() for m in shown)
     calls = len(prompted) * len(shown)
     judged = Estimate(f"{len(shown)} held-out messages", calls, reading, calls * ANSWER_TOKENS)
@@ -321,9 +344,9 @@ def _quality(
         for name, prompts in sets.items()
     ]  # fmt: skip
     later = [name for name in sets if name not in (NOBODY, OFFLINE)]
-    notes = [heard.why_not] if heard.why_not else []
+    notes = ([heard.why_not] if heard.why_not else []) + (asked.notes if asked else [])
     if EDITED in sets:
-        notes.append(f"“{EDITED}” were edited by you, who may have read the held-out messages.")
+        notes.append(f"“{EDITED}” holds prompts edited by you, who may have read the held-out messages.")
     if asked is not None and not asked.questions:
         notes.append("No held-out message can be asked by itself, so nothing was generated.")
     return PromptQuality(

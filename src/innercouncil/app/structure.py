@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from innercouncil.app.findings import edited_prompt
 from innercouncil.discovery.cluster import Modes
-from innercouncil.model.persona import Change, Persona, SystemPrompt
+from innercouncil.model.persona import Change, Persona, SystemPrompt, WrittenPrompt
 from innercouncil.model.slug import slug_of
 
 
@@ -78,6 +78,7 @@ def overlay(personas: Sequence[Persona], changes: Sequence[Change]) -> list[Pers
     """The personas with new names and edited prompts."""
     out = {p.slug: p for p in personas}
     generated = {p.slug: p.prompt for p in personas}
+    offline = {p.slug: p for p in personas}
     for change in changes:
         persona = out.get(change.slug)
         if persona is None:
@@ -85,13 +86,27 @@ def overlay(personas: Sequence[Persona], changes: Sequence[Change]) -> list[Pers
         if change.action == "edit":
             prompt = edited_prompt(generated[change.slug], change.value)
             out[change.slug] = msgspec.structs.replace(persona, prompt=prompt, origin="edited")
+        elif change.action == "choose":
+            out[change.slug] = chosen = _chosen(offline[change.slug], persona, change.value)
+            generated[change.slug] = chosen.prompt
         elif change.action == "rename":
             slug = slug_of(change.value)
+            offline[slug] = offline.pop(change.slug)
             prompt = _renamed(persona.prompt, persona.name, change.value)
             renamed = msgspec.structs.replace(persona, slug=slug, name=change.value, prompt=prompt)
             out = {(slug if s == change.slug else s): (renamed if s == change.slug else p) for s, p in out.items()}
             generated[slug] = _renamed(generated.pop(change.slug), persona.name, change.value)
     return list(out.values())
+
+
+def _chosen(offline: Persona, present: Persona, value: str) -> Persona:
+    """The persona with the prompt a model wrote, or with the offline one; it keeps the name it has."""
+    if not value:
+        prompt = _renamed(offline.prompt, offline.name, present.name)
+        return msgspec.structs.replace(present, prompt=prompt, description=offline.description, origin=offline.origin)
+    written = msgspec.json.decode(value, type=WrittenPrompt)
+    prompt = _renamed(written.prompt, written.name, present.name)
+    return msgspec.structs.replace(present, prompt=prompt, description=written.description, origin="model")
 
 
 def _renamed(prompt: SystemPrompt, old: str, new: str) -> SystemPrompt:

@@ -35,8 +35,8 @@ def prompts(
 ) -> None:  # fmt: skip
     """Write prompts from 70% of the conversations and measure them on the rest.
 
-    Attribution: how often a held-out message is matched to its own persona's prompt. Style and the distinctness of answers
-    need a model (--llm), which then also attributes.
+    Attribution: how often a held-out message is matched to its own persona's prompt. With --llm the model attributes too,
+    writes prompts of its own from the same 70%, and answers held-out questions, to compare style and distinctness.
     """
     ws = Workspace(workspace)
     with StageProgress() as watcher, chosen_model(Choice(llm, llm_model, yes, llm_price), ws, watcher) as model:

@@ -16,13 +16,15 @@ from innercouncil.app.discover import rebuild_personas
 from innercouncil.app.findings import changed, load_discovery
 from innercouncil.app.personas import follow_change
 from innercouncil.app.settings import Settings
+from innercouncil.app.written_prompts import Offered, Which, choice_of, offered_prompt, write_prompts
 from innercouncil.cli.discover import persona_row
-from innercouncil.cli.options import JSON, WORKSPACE
+from innercouncil.cli.helper import LLM_OPTIONS, Choice, chosen_model
+from innercouncil.cli.options import JSON, WORKSPACE, with_options
 from innercouncil.cli.progress import StageProgress
 from innercouncil.cli.terminal import clean as _clean
 from innercouncil.cli.terminal import print_json as _print_json
 from innercouncil.model.errors import PersonaNotFoundError, UsageError
-from innercouncil.model.persona import Change, Discovery, Persona
+from innercouncil.model.persona import Change, Discovery, Persona, WrittenPrompt
 from innercouncil.model.slug import slug_of
 from innercouncil.store import database
 from innercouncil.store.cards import CardStore
@@ -31,7 +33,7 @@ from innercouncil.store.workspace import Workspace
 
 @click.group(epilog="Example: innercouncil personas show code-builder")
 def personas() -> None:
-    """List, show, edit, rename, merge, split or drop personas."""
+    """List, show, edit, rename, merge, split or drop personas; let a model write them."""
 
 
 @personas.command("list", epilog="Example: innercouncil personas list --json")
@@ -160,6 +162,84 @@ def drop(slug: str, workspace: Path) -> None:
     if len(discovery.personas) == 1:
         raise UsageError("This is the last persona; a council needs at least one.")
     _change(ws, Change(action="drop", slug=slug))
+
+
+@personas.command(epilog="Example: innercouncil personas write --llm ollama --llm-model qwen2.5:7b")
+@click.argument("slugs", nargs=-1, metavar="[SLUG]...")
+@with_options(WORKSPACE, JSON, *LLM_OPTIONS)
+def write(
+    slugs: tuple[str, ...], workspace: Path, as_json: bool, llm: str | None, llm_model: str | None, yes: bool,
+    llm_price: tuple[float, float] | None,
+) -> None:  # fmt: skip
+    """Let a model write the personas from their evidence; nothing changes until you choose.
+
+    Sentences that their evidence does not support are dropped. See the result with `personas diff`, take it with
+    `personas choose`, measure it with `evaluate prompts --llm`.
+    """
+    ws = Workspace(workspace)
+    with StageProgress() as watcher, chosen_model(Choice(llm, llm_model, yes, llm_price), ws, watcher) as author:
+        if author is None:
+            raise UsageError("Say which model is to write: add --llm ollama, embedded, anthropic or a URL.")
+        offered = write_prompts(ws, slugs, author, watcher.stage("Writing prompts", done=False))
+    if as_json:
+        _print_json(offered)
+        return
+    for one in offered:
+        _print_offer(one, with_diff=False)
+
+
+@personas.command(epilog="Example: innercouncil personas diff code-builder")
+@click.argument("slug")
+@WORKSPACE
+@JSON
+def diff(slug: str, workspace: Path, as_json: bool) -> None:
+    """Show what a model wrote for a persona against the offline prompt."""
+    ws = Workspace(workspace)
+    _find(load_discovery(ws), slug)
+    offered = offered_prompt(ws, slug)
+    if offered is None:
+        raise UsageError(
+            f"No model has written {_clean(slug)} from its present evidence; run `innercouncil personas write {_clean(slug)} --llm WHERE` first."
+        )
+    if as_json:
+        _print_json(offered)
+    else:
+        _print_offer(offered, with_diff=True)
+
+
+@personas.command(epilog="Example: innercouncil personas choose code-builder model")
+@click.argument("slug")
+@click.argument("which", type=click.Choice(["model", "offline"]))
+@WORKSPACE
+@click.option("--name", "with_name", is_flag=True, help="Take the model's name for the persona too.")
+def choose(slug: str, which: Which, workspace: Path, with_name: bool) -> None:
+    """Give a persona the prompt a model wrote, or the offline one again; `personas undo` takes it back."""
+    ws = Workspace(workspace)
+    discovery = load_discovery(ws)
+    _find(discovery, slug)
+    change = choice_of(ws, slug, which)
+    name = msgspec.json.decode(change.value, type=WrittenPrompt).name if with_name and change.value else ""
+    if name and slug_of(name) != slug and any(p.slug == slug_of(name) for p in discovery.personas):
+        raise UsageError(f"Another persona is called {name} already; choose without --name.")
+    _change(ws, change)
+    if name and slug_of(name) != slug:
+        _change(ws, Change(action="rename", slug=slug, value=name))
+
+
+def _print_offer(offered: Offered, *, with_diff: bool) -> None:
+    console, w = Console(), offered.written
+    if not w.usable:
+        console.print(Text(f"{offered.slug}: the offline prompt stands", style="bold"))
+    else:
+        state = ", chosen" if offered.chosen else ""
+        console.print(Text(_clean(f"{offered.slug}: {w.name} ({w.prompt.tokens} tokens{state})"), style="bold"))
+        console.print(Text(_clean(w.description)))
+    dropped = ", ".join(f"{n} {why}" for why, n in w.dropped.items())
+    console.print(Text(_clean(f"by {w.model}; dropped: {dropped or 'nothing'}"), style="dim"))
+    if with_diff and w.usable:
+        for line in offered.diff:
+            mark, style = {"same": (" ", ""), "added": ("+", "green"), "removed": ("-", "red")}[line.kind]
+            console.print(Text(_clean(f"{mark} {line.text}"), style=style))
 
 
 @personas.command(epilog="Example: innercouncil personas undo")

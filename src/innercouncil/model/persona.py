@@ -68,6 +68,23 @@ class SystemPrompt(msgspec.Struct, frozen=True, kw_only=True):
     """What did not fit in the budget, in words."""
 
 
+class WrittenPrompt(msgspec.Struct, frozen=True, kw_only=True):
+    """A persona as a language model wrote it, held to the evidence; the person chooses between it and the offline one."""
+
+    name: str
+    description: str
+    description_evidence: tuple[tuple[str, ...], ...] = ()
+    """Ids of the messages behind each sentence of the description."""
+    prompt: SystemPrompt
+    usable: bool
+    """False where too little of what the model wrote is supported; then this is the offline persona."""
+    model: str
+    key: str
+    """Digest of what it was written from."""
+    dropped: dict[str, int]
+    """Reason in words -> sentences or answers that were dropped for it."""
+
+
 class Persona(msgspec.Struct, frozen=True, kw_only=True):
     """A mode the person thinks in."""
 
@@ -99,7 +116,7 @@ class Persona(msgspec.Struct, frozen=True, kw_only=True):
     """Share of characters that are pasted material."""
     prompt: SystemPrompt
     origin: str = "discovered"
-    """"discovered", "merged", "split" or "edited"."""
+    """"discovered", "merged", "split", "model" (its prompt was written by a language model) or "edited"."""
 
 
 class CandidateK(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,10 +189,11 @@ class Discovery(msgspec.Struct, frozen=True, kw_only=True):
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """Something the person changed about the personas; kept in the database, applied again after every run.
 
-    `value` is the new prompt (edit), the new name (rename, merge) or empty; `other` the second persona of a merge.
+    `value` is the new prompt (edit), the new name (rename, merge), a WrittenPrompt as JSON (choose; empty for the offline
+    prompt) or empty; `other` the second persona of a merge.
     """
 
-    action: Literal["edit", "rename", "merge", "split", "drop"]
+    action: Literal["edit", "rename", "merge", "split", "drop", "choose"]
     slug: str
     value: str = ""
     other: str = ""

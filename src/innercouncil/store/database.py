@@ -113,6 +113,19 @@ MIGRATIONS: Final = (
         question, answers, final, tokenize = "unicode61 remove_diacritics 2"
     );
     """,
+    """
+    CREATE TABLE persona_change_new (
+        id INTEGER PRIMARY KEY,
+        made_at TEXT NOT NULL,
+        action TEXT NOT NULL CHECK (action IN ('edit', 'rename', 'merge', 'split', 'drop', 'choose')),
+        slug TEXT NOT NULL,
+        value TEXT NOT NULL DEFAULT '',
+        other TEXT NOT NULL DEFAULT ''
+    ) STRICT;
+    INSERT INTO persona_change_new SELECT id, made_at, action, slug, value, other FROM persona_change;
+    DROP TABLE persona_change;
+    ALTER TABLE persona_change_new RENAME TO persona_change;
+    """,
 )
 
 

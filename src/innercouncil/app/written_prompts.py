@@ -1,0 +1,175 @@
+"""Prompts that a model writes: kept beside the offline ones until the person chooses."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Literal, Protocol
+
+import msgspec
+
+from innercouncil.app.findings import load_discovery
+from innercouncil.app.personas import DiffLine, diff_prompts
+from innercouncil.cards.safety import appeals
+from innercouncil.discovery.model_prompts import Guards, estimate, material, material_key, write
+from innercouncil.model.errors import DeclinedError, NothingToDiscoverError, PersonaNotFoundError, UsageError
+from innercouncil.model.persona import Change, Persona, WrittenPrompt
+from innercouncil.model.ports import ChatModel, Estimate
+from innercouncil.readers.language import detect
+from innercouncil.store.workspace import Workspace
+
+Which = Literal["model", "offline"]
+_ORDERS_RE: Final = re.compile(
+    r"\b(?:ignore|disregard|forget|vergiss|ignoriere|oublie[zr]?|olvida)\b.{0,40}\b(?:instruction|rule|prompt|anweisung|regel|consigne|instruccion)"
+    r"|\bsystem prompt\b|\byou are now\b|\blanguage model\b|\b(?:answer|respond|reply) only with\b|\bthe real task\b"
+    r"|\b(?:as|i am|i'm) the developer of\b|\brepeat the word\b|\bprint your\b|\bleave the schema\b|\bfor all the other\b"
+    r"|\b(?:antworte|réponds?) (?:nur|uniquement)\b|\bword for word\b|\bmot pour mot\b",
+    re.IGNORECASE,
+)
+
+
+def gives_orders(text: str) -> bool:
+    """Whether a text speaks to the model or to judges rather than about its subject; a net of patterns, not a proof."""
+    return bool(_ORDERS_RE.search(text) or appeals(text, "text"))
+
+
+GUARDS: Final = Guards(language=detect, orders=gives_orders)
+
+
+class Author(Protocol):
+    """The model a person chose, and the person's say in it."""
+
+    @property
+    def label(self) -> str:
+        """Where the model runs and its name."""
+        ...
+
+    def agrees(self, estimate: Estimate) -> bool:
+        """Show what it will take; whether to go on."""
+        ...
+
+    async def open(self) -> ChatModel:
+        """The model, ready to be asked. Raises BackendError, UsageError without consent."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the model."""
+        ...
+
+
+class Offered(msgspec.Struct, frozen=True):
+    """What a model wrote for a persona, beside the offline prompt."""
+
+    slug: str
+    chosen: bool
+    """Whether the persona has the model's prompt now."""
+    written: WrittenPrompt
+    offline: str
+    diff: tuple[DiffLine, ...]
+    """From the offline prompt to the model's."""
+
+
+def write_prompts(
+    workspace: Workspace, slugs: Sequence[str], author: Author, progress: Callable[[int, int], None]
+) -> list[Offered]:
+    """Let the model write the personas named (all where none is), one at a time, each kept as it comes.
+
+    What it wrote before from the same material is not written again. Raises PersonaNotFoundError, DeclinedError,
+    BackendError.
+    """
+    with workspace.lock():
+        offline = offline_personas(workspace)
+        wanted = [_known(offline, slug) for slug in slugs or offline]
+        kept = _read(workspace)
+        missing = [
+            p for p in wanted
+            if not (old := kept.get(p.slug)) or old.model != author.label or old.key != material_key(p, material(p, GUARDS))
+        ]  # fmt: skip
+        if missing and not author.agrees(estimate(missing, GUARDS)):
+            raise DeclinedError("Nothing was asked; the offline prompts stand.")
+        if missing:
+            names = {p.slug: p.name for p in offline.values()}
+
+            def keep(slug: str, written: WrittenPrompt) -> None:
+                kept[slug] = written
+                workspace.write_json(workspace.model_prompts, kept)
+
+            asyncio.run(_write_all(missing, names, author, keep, progress))
+        return [_offered(workspace, p, kept[p.slug]) for p in wanted]
+
+
+async def _write_all(
+    personas: Sequence[Persona], names: Mapping[str, str], author: Author,
+    keep: Callable[[str, WrittenPrompt], None], progress: Callable[[int, int], None],
+) -> None:  # fmt: skip
+    model = await author.open()
+    taken = dict(names)
+    try:
+        for n, persona in enumerate(personas):
+            others = sorted(name for slug, name in taken.items() if slug != persona.slug)
+            written = await write(persona, model, GUARDS, taken=others, label=author.label)
+            taken[persona.slug] = written.name
+            keep(persona.slug, written)
+            progress(n + 1, len(personas))
+    finally:
+        await author.close()
+
+
+def offline_personas(workspace: Workspace) -> dict[str, Persona]:
+    """The personas with the prompts discovery wrote offline, whatever the person chose. Raises NothingToDiscoverError."""
+    load_discovery(workspace)
+    try:
+        return msgspec.json.decode(workspace.offline_personas.read_bytes(), type=dict[str, Persona])
+    except (OSError, msgspec.MsgspecError):
+        raise NothingToDiscoverError(
+            f"{workspace.offline_personas} is missing or damaged; run `innercouncil discover EXPORT --refresh` again."
+        ) from None
+
+
+def offered_prompt(workspace: Workspace, slug: str) -> Offered | None:
+    """What a model wrote for a persona, None where none did or its material has changed since."""
+    if not workspace.model_prompts.exists() or not workspace.offline_personas.exists():
+        return None
+    persona, written = offline_personas(workspace).get(slug), _read(workspace).get(slug)
+    if persona is None or written is None or written.key != material_key(persona, material(persona, GUARDS)):
+        return None
+    return _offered(workspace, persona, written)
+
+
+def choice_of(workspace: Workspace, slug: str, which: Which) -> Change:
+    """The change that gives a persona the model's prompt or the offline one. Raises PersonaNotFoundError, UsageError."""
+    _known(offline_personas(workspace), slug)
+    if which == "offline":
+        return Change(action="choose", slug=slug)
+    offered = offered_prompt(workspace, slug)
+    if offered is None:
+        raise UsageError(
+            f"No model has written {slug} yet; run `innercouncil personas write {slug} --llm WHERE` first."
+        )
+    if not offered.written.usable:
+        raise UsageError(
+            f"Too little of what {offered.written.model} wrote for {slug} is supported by your messages; the offline prompt stands."
+        )
+    return Change(action="choose", slug=slug, value=msgspec.json.encode(offered.written).decode())
+
+
+def _known(personas: Mapping[str, Persona], slug: str) -> Persona:
+    if slug not in personas:
+        raise PersonaNotFoundError(f"There is no persona called {slug[:80]!r}; there are: {', '.join(personas)}.")
+    return personas[slug]
+
+
+def _offered(workspace: Workspace, persona: Persona, written: WrittenPrompt) -> Offered:
+    now = next((p for p in load_discovery(workspace).personas if p.slug == persona.slug), None)
+    return Offered(
+        persona.slug, now is not None and now.origin == "model", written, persona.prompt.text,
+        tuple(diff_prompts(persona.prompt.text, written.prompt.text)),
+    )  # fmt: skip
+
+
+def _read(workspace: Workspace) -> dict[str, WrittenPrompt]:
+    try:
+        return msgspec.json.decode(workspace.model_prompts.read_bytes(), type=dict[str, WrittenPrompt])
+    except (OSError, msgspec.MsgspecError):
+        return {}
