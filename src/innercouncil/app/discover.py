@@ -261,18 +261,16 @@ class _Run:
             inputs = Inputs(scores.ids, scores.conversations.tolist(), scores.counts, scores.labels, scores.languages)
             groups = [Group(None, modes.stability[c], "discovered") for c in range(len(modes.centres))]
             redactor = Redactor()
-            personas = self._build(inputs, modes, groups, redactor, progress)
+            built = self._build(inputs, modes, groups, redactor, progress)
             if any(c.action in ("merge", "split", "drop") for c in changes):
                 modes, groups = _single_threaded(apply_structure)(
-                    modes, personas, changes, self._evidence, self.settings.seed
+                    modes, built, changes, self._evidence, self.settings.seed
                 )
                 redactor = Redactor()
-                personas = self._build(inputs, modes, groups, redactor, progress)
-            personas_built = personas
-            generated = overlay(personas, [c for c in changes if c.action != "edit"])
-            personas = overlay(personas, changes)
-            offline = overlay(personas_built, [c for c in changes if c.action not in ("edit", "choose")])
-            discovery = self._discovery(personas, modes, points, at, leaks, redactor.report())
+                built = self._build(inputs, modes, groups, redactor, progress)
+            offline = overlay(built, [c for c in changes if c.action not in ("edit", "choose")])
+            generated = overlay(built, [c for c in changes if c.action != "edit"])
+            discovery = self._discovery(overlay(built, changes), modes, points, at, leaks, redactor.report())
             self._write_persona_files(discovery, modes, generated)
             self.ws.write_json(self.ws.offline_personas, {p.slug: p for p in offline})
 

@@ -85,20 +85,17 @@ def follow_change(workspace: Workspace, cards: CardStore, change: Change, *, und
         old, new = new, old
     if change.action == "rename":
         cards.follow(old, new)
-    sync_personas(workspace, cards, overwrite=_of_source(cards, new) if change.action == "choose" else frozenset())
+    of_change = frozenset(p.slug for p in cards.all() if p.source == new)
+    sync_personas(workspace, cards, overwrite=of_change if change.action == "choose" else frozenset())
     found = {p.slug: p for p in load_discovery(workspace).personas}
     for seated in cards.all():
-        if seated.source == new and new in found and change.action in ("rename", "edit"):
+        if seated.source == new and new in found and change.action in ("rename", "edit", "choose"):
             card = seated.card
             if change.action == "rename":
                 card = msgspec.structs.replace(card, name=found[new].name)
             else:
                 card = msgspec.structs.replace(card, system=found[new].prompt.text)
             cards.save(seated.slug, card, "undone" if undone else "edited")
-
-
-def _of_source(cards: CardStore, source: str) -> frozenset[str]:
-    return frozenset(p.slug for p in cards.all() if p.source == source)
 
 
 def edit_persona(workspace: Workspace, cards: CardStore, slug: str, card: PersonaCard) -> SeatedPersona:

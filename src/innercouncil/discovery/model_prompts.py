@@ -30,6 +30,8 @@ MIN_LINES: Final = 4
 """Fewer supported lines are no prompt."""
 MAX_LINES: Final = 14
 MAX_WORDS: Final = 30
+COPIED_WORDS: Final = 8
+"""A sentence that repeats so many words in a row of a message tells what was said once, or obeys it; it is no habit."""
 MATERIAL_TOKENS: Final = 2200
 """Most tokens of material: with the answer it stays under the smallest usual context, 4096."""
 WRITE_TOKENS: Final = 1500
@@ -114,7 +116,7 @@ def material_key(persona: Persona, pieces: Sequence[Piece]) -> str:
     """Changes with everything a prompt is written from, the wording of the requests included."""
     parts = [
         _source("write_persona"), _source("check_support"), persona.prompt.budget,
-        [tuple(p) for p in pieces], [(e.id, e.text, e.reply) for e in _examples(persona)],
+        [tuple(p) for p in pieces], [(e.id, e.text, e.reply) for e in persona.exemplars],
     ]  # fmt: skip
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:24]
 
@@ -179,6 +181,7 @@ def _checked(
         text = raw.strip()
         found = tuple(dict.fromkeys(by_label[s] for s in support if s in by_label))[:4]
         why = _wrong(section, text, quote, guards, language) or _unfounded(found, len(support), quote)
+        why = why or ("copy of a message" if _copies(text, pieces) else "")
         if not why and any(_plain(text) == _plain(k.text) for k in kept):
             why = "said twice"
         if why:
@@ -208,6 +211,12 @@ def _unfounded(found: Sequence[Piece], named: int, quote: str | None) -> str:
         if not words or not any(f" {words} " in f" {_plain(p.text)} " for p in found):
             return "quote that is not in the evidence"
     return ""
+
+
+def _copies(text: str, pieces: Sequence[Piece]) -> bool:
+    words = _plain(text).split()
+    runs = [f" {' '.join(words[i : i + COPIED_WORDS])} " for i in range(len(words) - COPIED_WORDS + 1)]
+    return any(run in f" {_plain(p.text)} " for p in pieces if p.kind == "message" for run in runs)
 
 
 def _plain(text: str) -> str:
@@ -319,15 +328,19 @@ def _written(
         name=name,
         description=" ".join(k.text for k in told) if told else persona.description,
         description_evidence=tuple(k.evidence for k in told),
-        prompt=write_prompt(Draft(name, drafted, _examples(persona)), budget=persona.prompt.budget),
+        prompt=write_prompt(Draft(name, drafted, _examples(persona, guards)), budget=persona.prompt.budget),
         usable=True, model=label, key=key, dropped=dict(sorted(dropped.items())),
     )  # fmt: skip
 
 
-def _examples(persona: Persona) -> list[Exemplar]:
-    """The examples the offline prompt shows."""
+def _examples(persona: Persona, guards: Guards) -> list[Exemplar]:
+    """The examples the offline prompt shows, less those that give orders."""
     shown = {line.evidence[0] for line in persona.prompt.lines if line.section == "Examples" and line.evidence}
-    return [msgspec.structs.replace(e, context="") for e in persona.exemplars if e.id in shown]
+    return [
+        msgspec.structs.replace(e, context="")
+        for e in persona.exemplars
+        if e.id in shown and not guards.orders(f"{e.text} {e.reply}")
+    ]
 
 
 def _language_of(pieces: Sequence[Piece], guards: Guards) -> str | None:
