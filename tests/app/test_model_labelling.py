@@ -91,9 +91,22 @@ def test_answers_are_kept_one_by_one_and_not_asked_for_again(helped, tiny, tmp_p
     assert result.returncode == 0, result.stderr
     assert "asked about 4 messages in 1 call" in result.stderr
     assert len(ws.model_answers.read_bytes().splitlines()) == len(lines)
+    assert f"{tiny.name} took 1 call, " in result.stderr
     third = discover(EXAMPLE, folder, *again)
     assert "asked about" not in third.stderr.replace("it was asked about", "")
     assert json.loads(third.stdout)["model_labels"]["asked"] == 24
+
+
+def test_another_model_under_the_same_name_is_asked_anew(helped, tiny, tmp_path):
+    folder = tmp_path / "data"
+    shutil.copytree(helped[0], folder)
+    other = build_tiny_model(tmp_path / tiny.name, seed=1)
+    result = discover(
+        EXAMPLE, folder, "--llm", "embedded", "--llm-model", other, "--llm-budget", 24, "--llm-price", 1, 1
+    )
+    assert result.returncode == 2
+    assert f"asked about {24 + helped[1]['model_labels']['checks']} messages" in result.stderr
+    assert "at your price at most 0.0" in result.stderr
 
 
 def test_without_a_terminal_it_wants_yes_and_nothing_is_asked(tiny, tmp_path):

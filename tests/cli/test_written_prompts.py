@@ -107,7 +107,7 @@ def test_what_was_chosen_is_in_the_files_and_in_the_council_and_goes_back(writte
 def test_the_models_name_comes_on_request_and_leaves_with_undo(written):
     did("personas", "choose", SLUG, "model", "--name", "--workspace", written)
     listed = did("personas", "list", "--workspace", written, "--json")
-    assert [p["slug"] for p in json.loads(listed)][0] == "careful-maker"
+    assert json.loads(listed)[0]["slug"] == "careful-maker"
     did("personas", "undo", "--workspace", written)
     did("personas", "undo", "--workspace", written)
     assert prompt_of(written)["text"].startswith("You are Software Builder, ")

@@ -139,7 +139,7 @@ def test_models() -> None:
         assert server.requests[0].path == "/api/tags"
     assert found == [
         OllamaModelInfo("gpt-oss:120b-cloud", 384, "", "", "", "https://ollama.com:443"),
-        OllamaModelInfo("qwen2.5:7b", 4683087332, "7.6B", "Q4_K_M", "qwen2"),
+        OllamaModelInfo("qwen2.5:7b", 4683087332, "7.6B", "Q4_K_M", "qwen2", digest="845d"),
     ]
 
 

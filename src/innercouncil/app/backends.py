@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
+import hashlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -198,6 +200,18 @@ class Backends:
             "`innercouncil models use --worker FILE.gguf --lite`."
         )
 
+    async def identity(self, spec: ModelSpec) -> str:
+        """A model by its content, where that can be told: another file under the same name is another model.
+
+        Raises BackendError.
+        """
+        digest = ""
+        if spec.kind == "gguf":
+            digest = await asyncio.to_thread(_mark_of, Path(spec.name))
+        elif spec.kind == "ollama":
+            digest = next((m.digest[:16] for m in await self.ollama.models() if m.name == spec.name), "")
+        return f"{spec.label} {digest}".rstrip()
+
     def _prepare_host(self, worker: ModelSpec, synthesizer: ModelSpec, s: CouncilSettings) -> None:
         if self._host is not None or "gguf" not in (worker.kind, synthesizer.kind):
             return
@@ -268,6 +282,17 @@ class Backends:
         """End llama.cpp's processes."""
         for host in (*self._former, *([self._host] if self._host else [])):
             host.stop()
+
+
+def _mark_of(path: Path) -> str:
+    """Digest of a model file's length, beginning and end: gigabytes in between are not read for it."""
+    piece, size = 8 << 20, path.stat().st_size
+    digest = hashlib.sha256(str(size).encode())
+    with path.open("rb") as file:
+        digest.update(file.read(piece))
+        file.seek(max(0, size - piece))
+        digest.update(file.read(piece))
+    return digest.hexdigest()[:16]
 
 
 def shape_of(spec: ModelSpec) -> Shape | None:

@@ -164,7 +164,7 @@ class _Run:
             )
         outputs = (self.ws.categorized_messages, self.ws.label_scores)
         helped = (
-            {"model": self.helper.label, "budget": self.helper.budget, "prompt": prompt_version()}
+            {"model": self.helper.identity, "budget": self.helper.budget, "prompt": prompt_version()}
             if self.helper
             else {}
         )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from importlib import resources
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from innercouncil.app.backends import Backends
 from innercouncil.app.council_settings import CouncilSettings
 from innercouncil.llm.select import parse_model
 from innercouncil.model.errors import UsageError
-from innercouncil.model.ports import ChatModel, ChatRequest, ChatTurn, Estimate, complete
+from innercouncil.model.ports import ChatModel, ChatRequest, ChatTurn, Chunk, Estimate, Usage, complete
 from innercouncil.model.tokens import estimate_tokens
 from innercouncil.store.database import Database
 from innercouncil.store.workspace import Workspace
@@ -43,19 +44,33 @@ class Offer(NamedTuple):
     """Texts leave this machine, personal things are taken out of them before."""
 
 
+class Spent(NamedTuple):
+    """What the model took so far, the measuring of its speed left out."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    answer_tokens: int = 0
+
+
 class HelperModel:
-    """A model on one of the council's backends that helps with discovery, and the person's say in it."""
+    """A model on one of the council's backends that helps with discovery, and the person's say in it.
+
+    `spends` is told after each call what all of them took.
+    """
 
     def __init__(
-        self, workspace: Workspace, name: str, *, agrees: Callable[[Offer], bool], budget: int = DEFAULT_BUDGET
-    ) -> None:
+        self, workspace: Workspace, name: str, *, agrees: Callable[[Offer], bool], budget: int = DEFAULT_BUDGET,
+        spends: Callable[[Spent], None] = lambda _spent: None,
+    ) -> None:  # fmt: skip
         workspace.prepare()
         self._database = Database(workspace.database)
         self._backends = Backends(self._database, workspace.root)
-        self._name, self._budget, self._agrees = name, budget, agrees
+        self._name, self._budget, self._agrees, self._spends = name, budget, agrees, spends
+        self.spent = Spent()
         try:
             spec = asyncio.run(self._backends.resolve(name))
             self._backends.consented(spec)
+            self._identity = asyncio.run(self._backends.identity(spec))
         except BaseException:
             self._database.close()
             raise
@@ -65,6 +80,11 @@ class HelperModel:
     def label(self) -> str:
         """Where it runs and its name."""
         return self._spec.label
+
+    @property
+    def identity(self) -> str:
+        """The same with a mark of the model's content: what answers that are kept belong to."""
+        return self._identity
 
     @property
     def budget(self) -> int:
@@ -96,7 +116,14 @@ class HelperModel:
 
     async def open(self) -> ChatModel:
         """The model, ready to be asked. Raises BackendError."""
-        return await self._backends.open(self._name)
+        return _Metered(await self._backends.open(self._name), self._count)
+
+    def _count(self, usage: Usage) -> None:
+        s = self.spent
+        self.spent = Spent(
+            s.calls + 1, s.prompt_tokens + usage.prompt_tokens, s.answer_tokens + usage.completion_tokens
+        )
+        self._spends(self.spent)
 
     async def close(self) -> None:
         """Let go of the model."""
@@ -106,6 +133,30 @@ class HelperModel:
         """Let go of the model and close the database."""
         self._backends.stop()
         self._database.close()
+
+
+class _Metered:
+    """A model whose calls are counted, by estimate where the backend does not count."""
+
+    def __init__(self, model: ChatModel, count: Callable[[Usage], None]) -> None:
+        self._model, self._count = model, count
+
+    @property
+    def name(self) -> str:
+        return self._model.name
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
+        usage: Usage | None = None
+        said: list[str] = []
+        try:
+            async with aclosing(self._model.stream(request)) as chunks:
+                async for chunk in chunks:
+                    usage = chunk.usage or usage
+                    said.append(chunk.text)
+                    yield chunk
+        finally:
+            read = sum(estimate_tokens(t.content) for t in request.turns)
+            self._count(usage or Usage(read, estimate_tokens("".join(said))))
 
 
 def model_name(llm: str, name: str | None) -> str:

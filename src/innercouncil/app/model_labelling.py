@@ -37,7 +37,12 @@ class Helper(Protocol):
 
     @property
     def label(self) -> str:
-        """Where the model runs and its name; part of what a finished stage depends on."""
+        """Where the model runs and its name."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """The same with a mark of its content; answers that are kept, and a finished stage, belong to it."""
         ...
 
     @property
@@ -110,14 +115,14 @@ def improve_labels(
     redact = Redactor().redact if helper.remote else None
     questions = choose(messages, budget=helper.budget, redact=redact)
     checks = choose_checks(messages, redact=redact) if questions else []
-    answers = _read(workspace.model_answers, helper.label)
+    answers = _read(workspace.model_answers, helper.identity)
     wanted = {q.shown.key: q for q in (*checks, *questions)}
     open_questions = [q for key, q in wanted.items() if key not in answers.known]
     if open_questions:
         if not helper.agrees(estimate(open_questions)):
             return None
         asyncio.run(_ask_all(open_questions, helper, answers, progress))
-    return _merge(workspace, messages, questions, checks, answers)
+    return _merge(workspace, messages, questions, checks, answers, helper.label)
 
 
 async def _ask_all(
@@ -158,7 +163,7 @@ def _read(path: Path, model: str) -> _Answers:
 
 def _merge(
     workspace: Workspace, messages: list[LabelledMessage], questions: list[Question], checks: list[Question],
-    answers: _Answers,
+    answers: _Answers, label: str,
 ) -> ModelLabelReport:  # fmt: skip
     scores = load_scores(workspace.label_scores)
     heads = Labeller.load().heads
@@ -171,7 +176,7 @@ def _merge(
         accepted += 1
         for row in question.rows:
             before = messages[row]
-            merged = merge_labels(before, said, answers.model, trust)
+            merged = merge_labels(before, said, label, trust)
             changed += any(getattr(merged, f) != getattr(before, f) for f in FIELDS)
             messages[row] = merged
             for field in FIELDS:
@@ -183,7 +188,7 @@ def _merge(
                 np.clip(p[row], 0.0, 1.0, out=p[row])
     save_merged(workspace.categorized_messages, workspace.label_scores, messages, scores)
     report = ModelLabelReport(
-        answers.model, prompt_version(), len(questions), accepted, len(questions) - accepted,
+        label, prompt_version(), len(questions), accepted, len(questions) - accepted,
         sum(len(q.rows) - 1 for q in questions), changed, len(checks), {f: round(t, 3) for f, t in trust.items()},
     )  # fmt: skip
     workspace.write_json(workspace.model_labels_report, report)

@@ -45,6 +45,11 @@ class Author(Protocol):
         """Where the model runs and its name."""
         ...
 
+    @property
+    def identity(self) -> str:
+        """The same with a mark of its content."""
+        ...
+
     def agrees(self, estimate: Estimate) -> bool:
         """Show what it will take; whether to go on."""
         ...
@@ -84,7 +89,7 @@ def write_prompts(
         kept = _read(workspace)
         missing = [
             p for p in wanted
-            if not (old := kept.get(p.slug)) or old.model != author.label or old.key != material_key(p, material(p, GUARDS))
+            if not (old := kept.get(p.slug)) or old.author != author.identity or old.key != material_key(p, material(p, GUARDS))
         ]  # fmt: skip
         if missing and not author.agrees(estimate(missing, GUARDS)):
             raise DeclinedError("Nothing was asked; the offline prompts stand.")
@@ -110,7 +115,7 @@ async def _write_all(
             others = sorted(name for slug, name in taken.items() if slug != persona.slug)
             written = await write(persona, model, GUARDS, taken=others, label=author.label)
             taken[persona.slug] = written.name
-            keep(persona.slug, written)
+            keep(persona.slug, msgspec.structs.replace(written, author=author.identity))
             progress(n + 1, len(personas))
     finally:
         await author.close()

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 import click
 
-from innercouncil.app.helper_model import DEFAULT_BUDGET, HelperModel, Offer, model_name
+from innercouncil.app.helper_model import DEFAULT_BUDGET, HelperModel, Offer, Spent, model_name
 from innercouncil.cli.progress import StageProgress
 from innercouncil.cli.terminal import clean
 from innercouncil.model.errors import UsageError
@@ -53,11 +53,32 @@ def chosen_model(choice: Choice, workspace: Workspace, watcher: StageProgress) -
         with watcher.paused():
             return _agrees(offer, choice)
 
-    helper = HelperModel(workspace, model_name(choice.llm, choice.model), agrees=agrees, budget=choice.budget)
+    def spends(spent: Spent) -> None:
+        watcher.note(_told(spent, choice))
+
+    helper = HelperModel(
+        workspace, model_name(choice.llm, choice.model), agrees=agrees, budget=choice.budget, spends=spends
+    )
     try:
         yield helper
     finally:
         helper.release()
+        if helper.spent.calls:
+            with watcher.paused():
+                click.echo(f"{clean(helper.label)} took {_told(helper.spent, choice)}.", err=True)
+
+
+def _told(spent: Spent, choice: Choice) -> str:
+    """Calls, tokens and, at the person's price, the cost so far."""
+    parts = [f"{spent.calls} call{'s' if spent.calls != 1 else ''}"]
+    parts += [f"{spent.prompt_tokens:,} tokens read", f"{spent.answer_tokens:,} written"]
+    if choice.price is not None:
+        parts.append(f"cost {_cost(spent.prompt_tokens, spent.answer_tokens, choice.price):.2f}")
+    return ", ".join(parts)
+
+
+def _cost(read: int, written: int, price: tuple[float, float]) -> float:
+    return (read * price[0] + written * price[1]) / 1e6
 
 
 def _agrees(offer: Offer, choice: Choice) -> bool:
@@ -69,8 +90,7 @@ def _agrees(offer: Offer, choice: Choice) -> bool:
         f"at its present speed at most {_duration(offer.speed.seconds(e))}",
     ]
     if choice.price is not None:
-        cost = (e.prompt_tokens * choice.price[0] + e.answer_tokens * choice.price[1]) / 1e6
-        parts.append(f"at your price at most {cost:.2f}")
+        parts.append(f"at your price at most {_cost(e.prompt_tokens, e.answer_tokens, choice.price):.2f}")
     if offer.redacted:
         parts.append("personal things taken out before they are sent")
     click.echo(", ".join(parts) + ".", err=True)

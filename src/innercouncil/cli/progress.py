@@ -6,7 +6,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 
 class StageProgress:
@@ -21,9 +29,17 @@ class StageProgress:
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
             console=self._console,
             disable=not self._console.is_terminal,
         )
+
+        self._newest: TaskID | None = None
+
+    def note(self, text: str) -> None:
+        """Say something beside the newest bar; only on a terminal."""
+        if self._newest is not None:
+            self._progress.update(self._newest, note=text)
 
     def __enter__(self) -> StageProgress:
         self._progress.start()
@@ -46,7 +62,8 @@ class StageProgress:
         if not self._console.is_terminal:
             self._console.print(f"{title}{' (done before)' if done else ''}", markup=False, highlight=False)
             return lambda _done, _total: None
-        task = self._progress.add_task(title, total=1, completed=int(done))
+        task = self._progress.add_task(title, total=1, completed=int(done), note="")
+        self._newest = task
         if done:
             self._progress.update(task, description=f"{title} (kept)")
 

@@ -69,6 +69,8 @@ class OllamaModelInfo(NamedTuple):
     family: str
     remote_host: str = ""
     """Where the model really runs, for Ollama's cloud models: text sent to it leaves this machine."""
+    digest: str = ""
+    """Changes with the model's content, whatever its name."""
 
 
 class LoadedModel(NamedTuple):
@@ -261,8 +263,9 @@ def _server(
 def _info(model: _Model) -> OllamaModelInfo:
     details = model.details or _Details()
     return OllamaModelInfo(
-        model.name, model.size, details.parameter_size, details.quantization_level, details.family, model.remote_host
-    )
+        model.name, model.size, details.parameter_size, details.quantization_level, details.family, model.remote_host,
+        model.digest,
+    )  # fmt: skip
 
 
 def _usage(data: dict[str, Any]) -> Usage | None:
@@ -285,6 +288,7 @@ class _Model(msgspec.Struct):
     size_vram: int = 0
     context_length: int = 0
     remote_host: str = ""
+    digest: str = ""
 
 
 class _Models(msgspec.Struct):

@@ -83,6 +83,8 @@ class WrittenPrompt(msgspec.Struct, frozen=True, kw_only=True):
     """Digest of what it was written from."""
     dropped: dict[str, int]
     """Reason in words -> sentences or answers that were dropped for it."""
+    author: str = ""
+    """The model by its content."""
 
 
 class Persona(msgspec.Struct, frozen=True, kw_only=True):
