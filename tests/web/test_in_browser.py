@@ -12,6 +12,7 @@ import pytest
 from browser import ARTEFACTS, Watched, chromium, run_py
 from playwright.sync_api import Browser, Page, expect
 
+from scripted_author import serving
 from tiny_model import build_tiny_model
 
 PAGES = {
@@ -87,6 +88,36 @@ def test_a_prompt_is_edited_counted_compared_and_brought_back(lived: Place) -> N
     expect(page.locator("#history")).to_contain_text("3. undone")
     expect(page.locator("#evidence")).not_to_contain_text("Written by you")
     expect(page.locator("#evidence")).to_contain_text("6 messages")
+    assert not watched.problems
+
+
+def test_a_model_writes_a_persona_and_the_person_chooses(lived: Place) -> None:
+    watched = Watched(lived.browser, lived.base)
+    page = watched.open("/personas/story-writer")
+    before = page.locator("#system").input_value()
+    with serving() as author:
+        page.locator("#author").fill(author)
+        page.get_by_role("button", name="Let it write").click()
+        dialog = page.locator("dialog")
+        expect(dialog).to_contain_text("will be asked about 1 persona in 2 calls")
+        dialog.get_by_role("button", name="Cancel").click()
+        expect(page.locator("#notices")).to_contain_text("Nothing was asked")
+        expect(page.locator("#offer")).to_be_empty()
+        page.get_by_role("button", name="Let it write").click()
+        dialog.get_by_role("button", name="Go on").click()
+        expect(page.locator("#offer h3")).to_have_text("Careful Maker")
+    expect(page.locator("#offer .diff .added").first).to_be_visible()
+    expect(page.locator("#system")).to_have_value(before)
+    rests = page.locator("#offer > details")
+    rests.locator("summary").first.click()
+    rests.locator("details summary").first.click()
+    expect(rests.locator(".quoted").first).to_be_visible()
+
+    page.get_by_role("button", name="Use this prompt").click()
+    expect(page.locator("#system")).to_have_value(re.compile("Keep to this habit, number a"))
+    expect(page.locator("#evidence")).to_contain_text("Keep to this habit, number a")
+    page.get_by_role("button", name="Back to the offline prompt").click()
+    expect(page.locator("#system")).to_have_value(before)
     assert not watched.problems
 
 

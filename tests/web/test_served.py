@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -321,3 +322,57 @@ def _conformance() -> list[object]:
     from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance
 
     return [content_type_conformance, response_schema_conformance]
+
+
+def test_a_model_helps_an_import_only_after_a_yes(tmp_path: Path, example: Path) -> None:
+    model = str(build_tiny_model(tmp_path / "tiny.gguf"))
+
+    def start(client: httpx.Client) -> str:
+        given = {"filename": "conversations.json", "model": model, "budget": "8"}
+        headers = {"content-type": "application/octet-stream"}
+        answer = client.post("/api/imports", params=given, content=example.read_bytes(), headers=headers)
+        assert answer.status_code == 202, answer.text
+        return answer.json()["job"]
+
+    def wait(client: httpx.Client, job: str, field: str) -> dict[str, object]:
+        for _ in range(600):
+            now = client.get(f"/api/jobs/{job}").json()
+            if now[field] or now["state"] != "running":
+                return now
+            time.sleep(0.1)
+        raise AssertionError(now)
+
+    with run_py(tmp_path / "data") as address, httpx.Client(base_url=address, timeout=60) as client:
+        wrong = client.post("/api/imports", params={"model": "a b"}, headers={"content-type": "application/octet-stream"})
+        assert wrong.status_code == 400
+        job = start(client)
+        assert "will be asked about" in str(wait(client, job, "question")["question"])
+        assert client.post(f"/api/jobs/{job}/answer", json={"yes": False}).status_code == 204
+        declined = wait(client, job, "problem")
+        assert declined["state"] == "failed"
+        assert "Nothing was asked" in str(declined["problem"])
+        assert client.post(f"/api/jobs/{job}/answer", json={"yes": True}).status_code == 400
+        job = start(client)
+        wait(client, job, "question")
+        client.post(f"/api/jobs/{job}/answer", json={"yes": True})
+        wait(client, job, "problem")
+        done = client.get(f"/api/jobs/{job}").json()
+        assert done["state"] == "done", done
+        assert "tokens read" in done["note"]
+        assert len(client.get("/api/personas").json()["personas"]) == 4
+        report = json.loads(Workspace(tmp_path / "data").model_labels_report.read_text("utf-8"))
+        assert report["asked"] == 8
+
+
+def test_an_open_question_does_not_keep_the_app_from_ending(tmp_path: Path, example: Path) -> None:
+    model = str(build_tiny_model(tmp_path / "tiny.gguf"))
+    with run_py(tmp_path / "data") as address, httpx.Client(base_url=address, timeout=60) as client:
+        headers = {"content-type": "application/octet-stream"}
+        given = {"filename": "c.json", "model": model, "budget": "4"}
+        job = client.post("/api/imports", params=given, content=example.read_bytes(), headers=headers).json()["job"]
+        for _ in range(600):
+            if client.get(f"/api/jobs/{job}").json()["question"]:
+                break
+            time.sleep(0.1)
+        else:
+            raise AssertionError("it never asked")

@@ -100,8 +100,11 @@ class Backends:
             raise UsageError("context_tokens is 512 to 131072, slots 1 to 12; choose values in between.")
         before = self.settings
         self._db.set(_SETTING, msgspec.json.encode(settings).decode())
-        if settings == before:
-            return
+        if settings != before:
+            self.rest()
+
+    def rest(self) -> None:
+        """Let models leave memory, busy ones after their last answer; they come back when they are asked again."""
         self._open.clear()
         if self._host is not None:
             self._host.retire()

@@ -43,6 +43,31 @@ class Offer(NamedTuple):
     redacted: bool
     """Texts leave this machine, personal things are taken out of them before."""
 
+    def told(self, price: Price | None = None) -> str:
+        """In words, with the cost at a price."""
+        e = self.estimate
+        parts = [
+            f"{self.model} will be asked about {e.what} in {e.calls} call{'s' if e.calls != 1 else ''}: about "
+            f"{e.prompt_tokens:,} tokens to read and up to {e.answer_tokens:,} to write",
+            f"at its present speed at most {_duration(self.speed.seconds(e))}",
+        ]
+        if price is not None:
+            parts.append(f"at your price at most {price.cost(e.prompt_tokens, e.answer_tokens):.2f}")
+        if self.redacted:
+            parts.append("personal things taken out before they are sent")
+        return ", ".join(parts) + "."
+
+
+class Price(NamedTuple):
+    """What a million tokens cost."""
+
+    read: float
+    write: float
+
+    def cost(self, read: int, written: int) -> float:
+        """Of so many tokens."""
+        return (read * self.read + written * self.write) / 1e6
+
 
 class Spent(NamedTuple):
     """What the model took so far, the measuring of its speed left out."""
@@ -50,6 +75,14 @@ class Spent(NamedTuple):
     calls: int = 0
     prompt_tokens: int = 0
     answer_tokens: int = 0
+
+    def told(self, price: Price | None = None) -> str:
+        """In words, with the cost at a price."""
+        parts = [f"{self.calls} call{'s' if self.calls != 1 else ''}"]
+        parts += [f"{self.prompt_tokens:,} tokens read", f"{self.answer_tokens:,} written"]
+        if price is not None:
+            parts.append(f"cost {price.cost(self.prompt_tokens, self.answer_tokens):.2f}")
+        return ", ".join(parts)
 
 
 class HelperModel:
@@ -157,6 +190,12 @@ class _Metered:
         finally:
             read = sum(estimate_tokens(t.content) for t in request.turns)
             self._count(usage or Usage(read, estimate_tokens("".join(said))))
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def model_name(llm: str, name: str | None) -> str:

@@ -16,6 +16,7 @@ from innercouncil.discovery.model_prompts import Guards, estimate, material, mat
 from innercouncil.model.errors import DeclinedError, NothingToDiscoverError, PersonaNotFoundError, UsageError
 from innercouncil.model.persona import Change, Persona, WrittenPrompt
 from innercouncil.model.ports import ChatModel, Estimate
+from innercouncil.model.slug import slug_of
 from innercouncil.readers.language import detect
 from innercouncil.store.workspace import Workspace
 
@@ -142,21 +143,30 @@ def offered_prompt(workspace: Workspace, slug: str) -> Offered | None:
     return _offered(workspace, persona, written)
 
 
-def choice_of(workspace: Workspace, slug: str, which: Which) -> Change:
-    """The change that gives a persona the model's prompt or the offline one. Raises PersonaNotFoundError, UsageError."""
+def choices_of(workspace: Workspace, slug: str, which: Which, *, with_name: bool = False) -> list[Change]:
+    """The changes that give a persona the model's prompt or the offline one, and on request the model's name.
+
+    Raises PersonaNotFoundError, UsageError.
+    """
     _known(offline_personas(workspace), slug)
     if which == "offline":
-        return Change(action="choose", slug=slug)
+        return [Change(action="choose", slug=slug)]
     offered = offered_prompt(workspace, slug)
     if offered is None:
         raise UsageError(
-            f"No model has written {slug} yet; run `innercouncil personas write {slug} --llm WHERE` first."
+            f"No model has written {slug} from its present evidence; run `innercouncil personas write {slug} --llm WHERE` first."
         )
-    if not offered.written.usable:
+    written = offered.written
+    if not written.usable:
         raise UsageError(
-            f"Too little of what {offered.written.model} wrote for {slug} is supported by your messages; the offline prompt stands."
+            f"Too little of what {written.model} wrote for {slug} is supported by your messages; the offline prompt stands."
         )
-    return Change(action="choose", slug=slug, value=msgspec.json.encode(offered.written).decode())
+    changes = [Change(action="choose", slug=slug, value=msgspec.json.encode(written).decode())]
+    if with_name and slug_of(written.name) != slug:
+        if any(p.slug == slug_of(written.name) for p in load_discovery(workspace).personas):
+            raise UsageError(f"Another persona is called {written.name} already; choose without the name.")
+        changes.append(Change(action="rename", slug=slug, value=written.name))
+    return changes
 
 
 def _known(personas: Mapping[str, Persona], slug: str) -> Persona:

@@ -10,6 +10,7 @@ import msgspec
 from rich.console import Console
 
 from innercouncil.app.discover import Outcome, discover_personas
+from innercouncil.app.helper_model import Price
 from innercouncil.app.settings import PROFILES, Mode, Settings
 from innercouncil.cli.helper import LLM_BUDGET, LLM_OPTIONS, NO_MODEL, Choice, chosen_model
 from innercouncil.cli.options import WORKSPACE, with_options
@@ -52,7 +53,7 @@ def discover(
     llm: str | None,
     llm_model: str | None,
     yes: bool,
-    llm_price: tuple[float, float] | None,
+    llm_price: Price | None,
     llm_budget: int,
 ) -> None:
     """Find the modes you think in, in EXPORT, and write a persona with a system prompt for each.

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from innercouncil.app.evaluate_prompts import evaluate_prompts
+from innercouncil.app.helper_model import Price
 from innercouncil.cli.helper import LLM_OPTIONS, Choice, chosen_model
 from innercouncil.cli.options import JSON, WORKSPACE, with_options
 from innercouncil.cli.progress import StageProgress
@@ -31,7 +32,7 @@ def evaluate() -> None:
 )
 def prompts(
     workspace: Path, as_json: bool, llm: str | None, llm_model: str | None, yes: bool,
-    llm_price: tuple[float, float] | None, seed: int,
+    llm_price: Price | None, seed: int,
 ) -> None:  # fmt: skip
     """Write prompts from 70% of the conversations and measure them on the rest.
 

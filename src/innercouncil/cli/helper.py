@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 import click
 
-from innercouncil.app.helper_model import DEFAULT_BUDGET, HelperModel, Offer, Spent, model_name
+from innercouncil.app.helper_model import DEFAULT_BUDGET, HelperModel, Offer, Price, Spent, model_name
 from innercouncil.cli.progress import StageProgress
 from innercouncil.cli.terminal import clean
 from innercouncil.model.errors import UsageError
@@ -19,7 +19,7 @@ LLM_OPTIONS: Final = (
     click.option("--llm", metavar="WHERE", help="Let a model help: ollama, embedded, anthropic, or the URL of an OpenAI-compatible server."),
     click.option("--llm-model", metavar="NAME", help="Which model there; for embedded also a path to a .gguf file."),
     click.option("--yes", is_flag=True, help="Do not ask before the model is used."),
-    click.option("--llm-price", type=(float, float), metavar="READ WRITE", help="Price of a million tokens read and written, to see the cost beforehand."),
+    click.option("--llm-price", type=(float, float), metavar="READ WRITE", callback=lambda _c, _p, v: Price(*v) if v else None, help="Price of a million tokens read and written, to see the cost beforehand."),
 )  # fmt: skip
 LLM_BUDGET: Final = click.option(
     "--llm-budget", type=click.IntRange(1, 1_000_000), default=DEFAULT_BUDGET, show_default=True,
@@ -33,7 +33,7 @@ class Choice(NamedTuple):
     llm: str | None = None
     model: str | None = None
     yes: bool = False
-    price: tuple[float, float] | None = None
+    price: Price | None = None
     budget: int = DEFAULT_BUDGET
 
 
@@ -54,7 +54,7 @@ def chosen_model(choice: Choice, workspace: Workspace, watcher: StageProgress) -
             return _agrees(offer, choice)
 
     def spends(spent: Spent) -> None:
-        watcher.note(_told(spent, choice))
+        watcher.note(spent.told(choice.price))
 
     helper = HelperModel(
         workspace, model_name(choice.llm, choice.model), agrees=agrees, budget=choice.budget, spends=spends
@@ -65,43 +65,14 @@ def chosen_model(choice: Choice, workspace: Workspace, watcher: StageProgress) -
         helper.release()
         if helper.spent.calls:
             with watcher.paused():
-                click.echo(f"{clean(helper.label)} took {_told(helper.spent, choice)}.", err=True)
-
-
-def _told(spent: Spent, choice: Choice) -> str:
-    """Calls, tokens and, at the person's price, the cost so far."""
-    parts = [f"{spent.calls} call{'s' if spent.calls != 1 else ''}"]
-    parts += [f"{spent.prompt_tokens:,} tokens read", f"{spent.answer_tokens:,} written"]
-    if choice.price is not None:
-        parts.append(f"cost {_cost(spent.prompt_tokens, spent.answer_tokens, choice.price):.2f}")
-    return ", ".join(parts)
-
-
-def _cost(read: int, written: int, price: tuple[float, float]) -> float:
-    return (read * price[0] + written * price[1]) / 1e6
+                click.echo(f"{clean(helper.label)} took {helper.spent.told(choice.price)}.", err=True)
 
 
 def _agrees(offer: Offer, choice: Choice) -> bool:
     """Show what asking will take; ask the person unless they agreed beforehand."""
-    e = offer.estimate
-    parts = [
-        f"{clean(offer.model)} will be asked about {e.what} in {e.calls} call{'s' if e.calls != 1 else ''}: about "
-        f"{e.prompt_tokens:,} tokens to read and up to {e.answer_tokens:,} to write",
-        f"at its present speed at most {_duration(offer.speed.seconds(e))}",
-    ]
-    if choice.price is not None:
-        parts.append(f"at your price at most {_cost(e.prompt_tokens, e.answer_tokens, choice.price):.2f}")
-    if offer.redacted:
-        parts.append("personal things taken out before they are sent")
-    click.echo(", ".join(parts) + ".", err=True)
+    click.echo(clean(offer.told(choice.price)), err=True)
     if choice.yes:
         return True
     if not sys.stdin.isatty():
         raise UsageError("This needs your yes: add --yes, or run it in a terminal.")
     return click.confirm("Go on?", default=True, err=True)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

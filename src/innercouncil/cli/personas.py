@@ -14,9 +14,10 @@ from rich.text import Text
 
 from innercouncil.app.discover import rebuild_personas
 from innercouncil.app.findings import changed, load_discovery
+from innercouncil.app.helper_model import Price
 from innercouncil.app.personas import follow_change
 from innercouncil.app.settings import Settings
-from innercouncil.app.written_prompts import Offered, Which, choice_of, offered_prompt, write_prompts
+from innercouncil.app.written_prompts import Offered, Which, choices_of, offered_prompt, write_prompts
 from innercouncil.cli.discover import persona_row
 from innercouncil.cli.helper import LLM_OPTIONS, Choice, chosen_model
 from innercouncil.cli.options import JSON, WORKSPACE, with_options
@@ -24,7 +25,7 @@ from innercouncil.cli.progress import StageProgress
 from innercouncil.cli.terminal import clean as _clean
 from innercouncil.cli.terminal import print_json as _print_json
 from innercouncil.model.errors import PersonaNotFoundError, UsageError
-from innercouncil.model.persona import Change, Discovery, Persona, WrittenPrompt
+from innercouncil.model.persona import Change, Discovery, Persona
 from innercouncil.model.slug import slug_of
 from innercouncil.store import database
 from innercouncil.store.cards import CardStore
@@ -169,7 +170,7 @@ def drop(slug: str, workspace: Path) -> None:
 @with_options(WORKSPACE, JSON, *LLM_OPTIONS)
 def write(
     slugs: tuple[str, ...], workspace: Path, as_json: bool, llm: str | None, llm_model: str | None, yes: bool,
-    llm_price: tuple[float, float] | None,
+    llm_price: Price | None,
 ) -> None:  # fmt: skip
     """Let a model write the personas from their evidence; nothing changes until you choose.
 
@@ -215,15 +216,9 @@ def diff(slug: str, workspace: Path, as_json: bool) -> None:
 def choose(slug: str, which: Which, workspace: Path, with_name: bool) -> None:
     """Give a persona the prompt a model wrote, or the offline one again; `personas undo` takes it back."""
     ws = Workspace(workspace)
-    discovery = load_discovery(ws)
-    _find(discovery, slug)
-    change = choice_of(ws, slug, which)
-    name = msgspec.json.decode(change.value, type=WrittenPrompt).name if with_name and change.value else ""
-    if name and slug_of(name) != slug and any(p.slug == slug_of(name) for p in discovery.personas):
-        raise UsageError(f"Another persona is called {name} already; choose without --name.")
-    _change(ws, change)
-    if name and slug_of(name) != slug:
-        _change(ws, Change(action="rename", slug=slug, value=name))
+    _find(load_discovery(ws), slug)
+    for change in choices_of(ws, slug, which, with_name=with_name):
+        _change(ws, change)
 
 
 def _print_offer(offered: Offered, *, with_diff: bool) -> None:

@@ -8,7 +8,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -22,11 +22,12 @@ from innercouncil.app.council import House, options_from
 from innercouncil.app.council_settings import CouncilSettings
 from innercouncil.app.doctor import Found, Line, examine, list_models, pull_model
 from innercouncil.app.findings import changed, load_discovery
+from innercouncil.app.helper_model import DEFAULT_BUDGET, HelperModel, Offer
 from innercouncil.app.messages import find_message
-from innercouncil.llm.select import FORMS
+from innercouncil.llm.select import FORMS, parse_model
 from innercouncil.model.card import CARD_FORMATS, CardFormat, Original, PersonaCard, PersonaVersion, SeatedPersona
 from innercouncil.model.council import Attachment, CouncilOptions, PersonVote, SessionRecord, SessionSummary
-from innercouncil.model.errors import NothingToDiscoverError, UsageError, WorkspaceError
+from innercouncil.model.errors import DeclinedError, NothingToDiscoverError, UsageError, WorkspaceError
 from innercouncil.model.persona import Change, Discovery, Persona
 from innercouncil.model.ports import ChatRequest, ChatTurn
 from innercouncil.model.tokens import estimate_tokens
@@ -298,7 +299,8 @@ class Host(msgspec.Struct, forbid_unknown_fields=True):
     host: str
 
 
-def _jobs(request: Request) -> Jobs:
+def jobs_of(request: Request) -> Jobs:
+    """The jobs of this app."""
     jobs: Jobs = request.app.state.jobs
     return jobs
 
@@ -362,12 +364,12 @@ async def fetch_model(house: House, request: Request, body: Name) -> JobOut:
             async for step in steps:
                 watcher.at(step.what, step.done, step.total)
 
-    return JobOut(_jobs(request).start("model", work).id)
+    return JobOut(jobs_of(request).start("model", work).id)
 
 
 @TABLE.add("DELETE", "/api/jobs/{id}", "Stop fetching a model; what has arrived is kept", status=204)
 async def stop_job(house: House, request: Request) -> None:
-    _jobs(request).cancel(request.path_params["id"])
+    jobs_of(request).cancel(request.path_params["id"])
 
 
 @TABLE.add("GET", "/api/doctor", "What is there, what fits, what to do", returns=DoctorOut)
@@ -395,10 +397,10 @@ async def create_persona(house: House, request: Request, body: PersonaIn) -> Sea
     "POST", "/api/personas/merge", "Make one persona out of two discovered ones", body=Merge, returns=JobOut, status=202
 )
 async def merge_personas(house: House, request: Request, body: Merge) -> JobOut:
-    first, second = (_source(house, slug) for slug in body.slugs)
+    first, second = (source_of(house, slug) for slug in body.slugs)
     if first == second:
         raise UsageError("A persona cannot be merged with itself; choose two different ones.")
-    return _rebuild(
+    return rebuild(
         house, request, Change(action="merge", slug=first, other=second, value=" ".join(body.name.split())[:80])
     )
 
@@ -460,7 +462,7 @@ async def duplicate_persona(house: House, request: Request, body: Name) -> Seate
 
 @TABLE.add("POST", "/api/personas/{slug}/split", "Divide a discovered persona into two", returns=JobOut, status=202)
 async def split_persona(house: House, request: Request) -> JobOut:
-    return _rebuild(house, request, Change(action="split", slug=_source(house, request.path_params["slug"])))
+    return rebuild(house, request, Change(action="split", slug=source_of(house, request.path_params["slug"])))
 
 
 @TABLE.add(
@@ -567,14 +569,18 @@ async def persona_map(house: House, request: Request) -> MapOut:
     body=bytes,
     returns=JobOut,
     status=202,
-    query={"filename": _TEXT},
+    query={"filename": _TEXT, "model": _TEXT, "budget": _NUMBER},
 )
 async def import_export(house: House, request: Request) -> JobOut:
     check_file(request)
+    model = request.query_params.get("model", "").strip()
+    budget = _whole(request.query_params.get("budget", "") or str(DEFAULT_BUDGET))
+    if model:
+        parse_model(model)
     name = re.sub(r"[^\w.-]", "_", Path(request.query_params.get("filename", "")).name)[-80:].lstrip(".")
     folder = house.workspace.stamps / UPLOADS / secrets.token_hex(8)
     upload = folder / (name or "conversations.json")
-    _jobs(request).check_free()
+    jobs_of(request).check_free()
     try:
         folder.mkdir(parents=True)
         with upload.open("wb") as out:
@@ -589,13 +595,17 @@ async def import_export(house: House, request: Request) -> JobOut:
         from innercouncil.app.settings import Settings
 
         try:
-            discover_personas(upload, house.workspace, Settings(), watcher)
+            if model:
+                with asked_model(house, watcher, model, budget=budget) as helper:
+                    discover_personas(upload, house.workspace, Settings(), watcher, helper)
+            else:
+                discover_personas(upload, house.workspace, Settings(), watcher)
             people.sync_personas(house.workspace, house.cards)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
     try:
-        return JobOut(_jobs(request).start("import", work).id)
+        return JobOut(jobs_of(request).start("import", work).id)
     except UsageError:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -603,13 +613,13 @@ async def import_export(house: House, request: Request) -> JobOut:
 
 @TABLE.add("GET", "/api/jobs/{id}", "How far a job is", returns=Job)
 async def get_job(house: House, request: Request) -> Job:
-    return _jobs(request).get(request.path_params["id"])
+    return jobs_of(request).get(request.path_params["id"])
 
 
 @TABLE.add("GET", "/api/jobs/{id}/events", "A job as it goes on", returns=SSE)
 async def job_events(house: House, request: Request) -> Response:
-    _jobs(request).get(request.path_params["id"])
-    return event_stream(_jobs(request).events(request.path_params["id"]))
+    jobs_of(request).get(request.path_params["id"])
+    return event_stream(jobs_of(request).events(request.path_params["id"]))
 
 
 # --- sessions ---
@@ -714,26 +724,55 @@ def _plain(persona: SeatedPersona) -> SeatedPersona:
     return msgspec.structs.replace(persona, version=msgspec.structs.replace(persona.version, card=card))
 
 
-def _source(house: House, slug: str) -> str:
+def source_of(house: House, slug: str) -> str:
+    """What discovery calls a persona. Raises PersonaNotFoundError, UsageError for one that was not discovered."""
     source = house.cards.get(slug).source
     if source is None:
-        raise UsageError("Only discovered personas can be merged or split: the others have no messages behind them.")
+        raise UsageError("This works for discovered personas only: the others have no messages behind them.")
     return source
 
 
-def _rebuild(house: House, request: Request, change: Change) -> JobOut:
+def rebuild(house: House, request: Request, *changes: Change) -> JobOut:
+    """Apply the person's changes to the discovered personas, one after another, in a job."""
+
     def work(watcher: JobWatcher) -> None:
         from innercouncil.app.discover import rebuild_personas
         from innercouncil.app.settings import Settings
 
         analysis = load_discovery(house.workspace)
         budget = analysis.personas[0].prompt.budget
-        changed(house.workspace, change)
         settings = Settings(clusters=analysis.analysis.requested, seed=analysis.analysis.seed, prompt_tokens=budget)
-        rebuild_personas(house.workspace, settings, watcher)
-        people.sync_personas(house.workspace, house.cards)
+        for change in changes:
+            changed(house.workspace, change)
+            rebuild_personas(house.workspace, settings, watcher)
+            people.follow_change(house.workspace, house.cards, change)
 
-    return JobOut(_jobs(request).start("personas", work).id)
+    return JobOut(jobs_of(request).start("personas", work).id)
+
+
+@contextlib.contextmanager
+def asked_model(
+    house: House, watcher: JobWatcher, model: str, *, budget: int = DEFAULT_BUDGET
+) -> Iterator[HelperModel]:
+    """A model that helps a job, after the person saw what it will take and said yes.
+
+    The council's own models leave memory before, where no session needs them. Raises UsageError, BackendError.
+    """
+    if not house.running():
+        house.backends.rest()
+
+    def agrees(offer: Offer) -> bool:
+        return watcher.ask(offer.told())
+
+    helper = HelperModel(
+        house.workspace, model, agrees=agrees, budget=budget, spends=lambda spent: watcher.note(spent.told())
+    )
+    try:
+        yield helper
+    except DeclinedError:
+        raise UsageError("Nothing was asked and nothing has changed; without a model it goes on offline.") from None
+    finally:
+        helper.release()
 
 
 def _format(request: Request) -> CardFormat:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import secrets
+import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Literal
 
@@ -16,18 +17,24 @@ from innercouncil.web.http import LOG
 
 KEPT = 20
 
+Kind = Literal["import", "personas", "model", "writing"]
+
 
 class Job(msgspec.Struct):
     """How far a job is."""
 
     id: str
-    kind: Literal["import", "personas", "model"]
+    kind: Kind
     state: Literal["running", "done", "failed"] = "running"
     stage: str = ""
     title: str = ""
     done: int = 0
     total: int = 1
     problem: str = ""
+    question: str = ""
+    """What the person has to say yes or no to before it goes on."""
+    note: str = ""
+    """What it took so far."""
 
 
 class Jobs:
@@ -36,6 +43,7 @@ class Jobs:
     def __init__(self) -> None:
         self._jobs: dict[str, Job] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._watchers: dict[str, JobWatcher] = {}
 
     def get(self, id_: str) -> Job:
         """The job. Raises UsageError."""
@@ -48,20 +56,19 @@ class Jobs:
         if any(j.state == "running" for j in self._jobs.values()):
             raise UsageError("Something is being read already; wait until it is done.")
 
-    def start(
-        self, kind: Literal["import", "personas", "model"], work: Callable[[JobWatcher], Awaitable[None] | None]
-    ) -> Job:
+    def start(self, kind: Kind, work: Callable[[JobWatcher], Awaitable[None] | None]) -> Job:
         """Run `work`, in a thread unless it is a coroutine function. Raises UsageError while another job runs."""
         self.check_free()
         job = Job(id=secrets.token_hex(8), kind=kind)
         self._jobs = dict([*self._jobs.items(), (job.id, job)][-KEPT:])
+        watcher = self._watchers[job.id] = JobWatcher(job)
 
         async def run() -> None:
             try:
                 if inspect.iscoroutinefunction(work):
-                    await work(JobWatcher(job))
+                    await work(watcher)
                 else:
-                    await asyncio.to_thread(work, JobWatcher(job))
+                    await asyncio.to_thread(work, watcher)
                 job.state = "done"
             except asyncio.CancelledError:
                 job.problem, job.state = "You stopped it; started again, it goes on where it was.", "failed"
@@ -76,8 +83,14 @@ class Jobs:
 
         task = asyncio.create_task(run())
         self._tasks[job.id] = task
-        task.add_done_callback(lambda _: self._tasks.pop(job.id, None))
+        task.add_done_callback(lambda _: (self._tasks.pop(job.id, None), self._watchers.pop(job.id, None)))
         return job
+
+    def answer(self, id_: str, yes: bool) -> None:
+        """The person's answer to a job's question. Raises UsageError where none is asked."""
+        if not self.get(id_).question:
+            raise UsageError("This job asks nothing now.")
+        self._watchers[id_].answer(yes)
 
     def cancel(self, id_: str) -> None:
         """Stop fetching a model. Raises UsageError for jobs that cannot be stopped."""
@@ -88,7 +101,9 @@ class Jobs:
             self._tasks[id_].cancel()
 
     def close(self) -> None:
-        """Stop what can be stopped."""
+        """Stop what can be stopped; a question that is open is answered with no."""
+        for watcher in list(self._watchers.values()):
+            watcher.answer(False)
         for task in list(self._tasks.values()):
             task.cancel()
 
@@ -111,6 +126,24 @@ class JobWatcher:
 
     def __init__(self, job: Job) -> None:
         self._job = job
+        self._answered, self._yes = threading.Event(), False
+
+    def ask(self, question: str) -> bool:
+        """Wait, in the job's thread, for the person's yes or no."""
+        self._job.question = question
+        self._answered.wait()
+        self._answered.clear()
+        self._job.question = ""
+        return self._yes
+
+    def answer(self, yes: bool) -> None:
+        """The person said yes or no."""
+        self._yes = yes
+        self._answered.set()
+
+    def note(self, text: str) -> None:
+        """Say something beside the bar."""
+        self._job.note = text
 
     def stage(self, title: str, *, done: bool) -> Callable[[int, int], None]:
         """A stage begins."""

@@ -16,11 +16,12 @@ const start = guard(async (file) => {
     return h("li", {}, title, bar);
   }));
   try {
-    const { job } = await upload(`/api/imports?filename=${encodeURIComponent(file.name)}`, file);
+    const { job } = await upload(`/api/imports?${new URLSearchParams({ filename: file.name, model: $("model").value, budget: $("budget").value })}`, file);
     await followJob(job, (j) => {
       const at = STAGES.findIndex(([key]) => key === j.stage);
       STAGES.forEach(([key], i) => { if (i < at) bars.get(key).value = 1; });
-      if (at >= 0) { bars.get(j.stage).value = j.done / j.total; $("outcome").textContent = `${j.title} …`; }
+      if (at >= 0) bars.get(j.stage).value = j.done / j.total;
+      if (j.title) $("outcome").textContent = `${j.title} …${at < 0 ? ` ${Math.round((100 * j.done) / j.total)}%` : ""}${j.note ? ` (${j.note})` : ""}`;
     });
     location.href = "/personas";
   } catch (error) {

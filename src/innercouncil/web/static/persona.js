@@ -1,5 +1,6 @@
 import { $, h, say, guard, day } from "./dom.js";
 import { get, send, stream, markdown } from "./api.js";
+import { followJob } from "./jobs.js";
 
 const slug = document.body.dataset.key, url = `/api/personas/${encodeURIComponent(slug)}`;
 let generated = null, clean = "";
@@ -15,13 +16,16 @@ function fill(card) {
   clean = state();
 }
 
+const MARKS = { same: " ", added: "+", removed: "-" };
+const diffLines = (lines) => lines.map((x) => h("div", { class: x.kind }, `${MARKS[x.kind]} ${x.text}`));
+
 async function measure() {
   const { tokens } = await send("POST", "/api/tokens", { text: $("system").value });
   $("tokens").textContent = `${tokens} tokens (an upper estimate)`;
   if (generated === null) { $("diff").textContent = "This persona was not discovered; there is no generated prompt."; return; }
   const { lines } = await send("POST", `${url}/diff`, { system: $("system").value });
   const changed = lines.some((x) => x.kind !== "same");
-  $("diff").replaceChildren(...(changed ? lines.map((x) => h("div", { class: x.kind }, `${{ same: " ", added: "+", removed: "-" }[x.kind]} ${x.text}`)) : ["The same."]));
+  $("diff").replaceChildren(...(changed ? diffLines(lines) : ["The same."]));
 }
 
 function evidence(text, ids, note) {
@@ -49,6 +53,41 @@ async function load() {
     h("h3", {}, "What was found"), ...d.claims.map((c) => evidence(c.text, c.evidence, c.share === null ? "" : `${Math.round(100 * c.share)}% here, ${Math.round(100 * (c.elsewhere ?? 0))}% elsewhere`)),
     h("h3", {}, "Lines of the prompt"), ...d.prompt.lines.map((l) => evidence(`${l.section}: ${l.text}`, l.evidence, `${l.evidence.length} message${l.evidence.length === 1 ? "" : "s"}`))] : [h("p", { class: "quiet" }, "This persona was not discovered in your messages.")]));
   await measure();
+  $("written").hidden = !d;
+  if (d) await loadOffer();
+}
+
+const job = async (started, done) => {
+  const { job: id } = await started;
+  await followJob(id, (j) => { $("writing").textContent = `${j.title || "Working"} … ${Math.round((100 * j.done) / j.total)}%${j.note ? ` (${j.note})` : ""}`; });
+  await load();
+  say(done, "good");
+};
+const busy = (action) => guard(async (...given) => {
+  const buttons = document.querySelectorAll("#written button");
+  buttons.forEach((b) => { b.disabled = true; });
+  try { await action(...given); } finally { $("writing").textContent = ""; buttons.forEach((b) => { b.disabled = false; }); }
+});
+const choose = (which) => busy(async () => {
+  if (clean && state() !== clean) throw new Error("You have changes on this page; save or undo them first.");
+  await job(send("POST", `${url}/choose`, { which, name: Boolean($("with-name") && $("with-name").checked) }), which === "model" ? "The model's prompt is in place." : "The offline prompt is back.");
+});
+
+async function loadOffer() {
+  const { offered, model } = await get(`${url}/written`);
+  if (!$("author").value) $("author").value = model;
+  const w = offered && offered.written;
+  const dropped = w ? Object.entries(w.dropped).map(([why, n]) => `${n} × ${why}`).join(", ") || "nothing" : "";
+  if (!w) { $("offer").replaceChildren(); return; }
+  const by = h("p", { class: "quiet" }, `By ${w.model}. Dropped: ${dropped}.`);
+  if (!w.usable) { $("offer").replaceChildren(h("p", { class: "notice" }, "Too little of what it wrote is supported by your messages: the offline prompt stands."), by); return; }
+  const cite = (text, ids) => evidence(text, ids, `${ids.length} message${ids.length === 1 ? "" : "s"}`);
+  const lines = w.prompt.lines.filter((l) => l.section !== "Examples");
+  $("offer").replaceChildren(h("h3", {}, w.name), h("p", {}, w.description), by,
+    h("h4", {}, "Against the offline prompt"), h("div", { class: "diff" }, diffLines(offered.diff)),
+    h("details", {}, h("summary", {}, "What each line rests on"), w.description_evidence.map((ids, i) => cite(`Description, sentence ${i + 1}`, ids)), lines.map((l) => cite(`${l.section}: ${l.text}`, l.evidence))),
+    h("p", { class: "row" }, offered.chosen ? h("button", { type: "button", onclick: choose("offline") }, "Back to the offline prompt") : h("button", { type: "button", onclick: choose("model") }, "Use this prompt"),
+      !offered.chosen && h("label", {}, h("input", { type: "checkbox", id: "with-name" }), ` Call the persona ${w.name} too`)));
 }
 
 let waiting;
@@ -72,6 +111,10 @@ $("try").addEventListener("submit", guard(async (event) => {
     if (name === "problem") say(data.error);
   });
   if (text) await markdown($("said"), text);
+}));
+$("write").addEventListener("submit", busy(async (event) => {
+  event.preventDefault();
+  await job(send("POST", `${url}/write`, { model: $("author").value }), "It was written; compare it, and choose.");
 }));
 addEventListener("beforeunload", (event) => { if (clean && state() !== clean) event.preventDefault(); });
 guard(load)();
