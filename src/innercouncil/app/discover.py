@@ -258,10 +258,15 @@ class _Run:
             stamp = self.ws.stamp(name)
             if stamp is None:
                 load_discovery(self.ws)
-                raise NothingToDiscoverError(
-                    f"The workspace {self.ws.root} is incomplete; run `innercouncil discover EXPORT` again."
-                )
+                raise self._incomplete()
             self.prints[name] = stamp.fingerprint
+        if self._modes_info().embedder and not self.ws.embeddings.is_file():
+            raise self._incomplete()
+
+    def _incomplete(self) -> NothingToDiscoverError:
+        return NothingToDiscoverError(
+            f"The workspace {self.ws.root} is incomplete; run `innercouncil discover EXPORT` again."
+        )
 
     def _evidence(self, *, embedded: bool) -> Evidence:
         s = self.scores

@@ -19,7 +19,7 @@ from innercouncil.model.ports import Embedder
 from innercouncil.store.embeddings import EmbeddingCache
 from innercouncil.store.workspace import Workspace, writing
 
-BATCH: Final = 128
+BATCH: Final = 32
 """Texts that a kill loses at most."""
 
 

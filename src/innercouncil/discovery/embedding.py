@@ -26,7 +26,7 @@ def near_key(text: str) -> bytes:
 def reduce_vectors(vectors: FloatArray, owners: npt.NDArray[np.int_], dimensions: int = DIMENSIONS) -> FloatArray:
     """The first principal components of n messages' vectors, (n, dimensions or fewer), total variance about one.
 
-    `vectors` is (m, d); `owners` (n,) is the row of a message's vector, -1 where it has none: such a row is 0, the mean.
+    What is left of a vector after the projection gets length one: its direction counts, not how much of it was lost. `vectors` is (m, d); `owners` (n,) is the row of a message's vector, -1 where it has none: such a row is 0, the mean.
     The same input gives the same bytes on one thread: signs are fixed and the last digits, which vary, are cut off.
     """
     has = owners >= 0
@@ -39,6 +39,8 @@ def reduce_vectors(vectors: FloatArray, owners: npt.NDArray[np.int_], dimensions
     axes = axes[:, ::-1][:, : reduced.shape[1]]
     axes *= np.where(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])] < 0, -1.0, 1.0)
     points = centred @ axes
+    points /= np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-9)
+    points -= share @ points
     spread = np.sqrt(max(float((share @ points**2).sum()), 1e-9))
     reduced[has] = np.round(points / spread, 6)[owners[has]]
     return reduced

@@ -20,7 +20,7 @@ FloatArray = npt.NDArray[np.float32]
 BLOCK_WEIGHTS: Final = {"act": 1.0, "topic_category": 1.0, "tone": 0.35, "style": 0.6}
 """Relative weight of the blocks; chosen on two gold sets together, see docs/discovery.md."""
 
-EMBEDDING_WEIGHT: Final = 0.5
+EMBEDDING_WEIGHT: Final = 0.8
 """Weight of the embedder's block where one is given; chosen on the same sets."""
 
 STYLE: Final = (

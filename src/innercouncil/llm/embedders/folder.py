@@ -122,7 +122,7 @@ def unit_rows(rows: npt.NDArray[Any], count: int, source: str) -> FloatArray:
 
     Raises BackendGarbageError where there are not as many, or one holds no numbers.
     """
-    vectors = np.asarray(rows, dtype=np.float32)
+    vectors = np.asarray(rows, dtype=np.float64)
     if vectors.ndim != 2 or len(vectors) != count or not vectors.shape[1] or not np.isfinite(vectors).all():
         raise BackendGarbageError(f"What {source} gives for a text is no vector of numbers; choose another embedder.")
     length = np.linalg.norm(vectors, axis=1, keepdims=True)

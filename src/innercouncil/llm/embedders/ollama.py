@@ -73,8 +73,7 @@ class OllamaEmbedder:
         )
         source = f"{self._model} at {self._server.place}"
         try:
-            found = msgspec.json.decode(data, type=_Embeddings).embeddings
-            rows = np.array(found, dtype=np.float32)
+            rows = np.array(msgspec.json.decode(data, type=_Embeddings).embeddings)
         except (msgspec.MsgspecError, UnicodeError, ValueError) as error:
             raise BackendGarbageError(
                 f"{source} did not answer with a vector a text; update Ollama, or choose another model."
