@@ -16,6 +16,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,15 +30,28 @@ import minilm
 BUILD = Path(__file__).resolve().parents[2] / "shared" / "data" / "build_export.py"
 
 
-def discovered(export: Path) -> tuple[dict[str, str | None], dict[str, str], dict[str, object]]:
+def discovered(
+    export: Path, options: Sequence[str] = ()
+) -> tuple[dict[str, str | None], dict[str, str], dict[str, object]]:
     """Run the real command and return assignments, texts and the analysis."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "innercouncil", "discover", str(export), "--workspace", folder, "--json"]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.run([*command, *options], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         analysis = json.loads((Path(folder) / "personas" / "clusters" / "cluster_analysis.json").read_text("utf-8"))
         lines = (Path(folder) / "personas" / "extracted" / "all_messages.jsonl").read_text("utf-8").strip().split("\n")
     texts = {m["id"]: m["text"] for m in map(json.loads, lines)}
     return analysis["assignments"], texts, analysis
+
+
+def gold_exports(folder: Path, seeds: int) -> list[tuple[Path, Path]]:
+    """Gold set 1 with this many seeds: the exports and their labels."""
+    pairs = []
+    for seed in range(seeds):
+        out = folder / f"gold-seed{seed}.json"
+        command = [sys.executable, str(BUILD), "gold", str(out), "--seed", str(seed)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        pairs.append((out, Path(f"{out}.labels.json")))
+    return pairs
 
 
 def best_k(points: np.ndarray, truth: list[str]) -> tuple[float, int]:
@@ -78,14 +92,7 @@ def main() -> int:
     args = parser.parse_args()
     pairs = list(zip(args.files[::2], args.files[1::2], strict=True))
     with tempfile.TemporaryDirectory() as folder:
-        for seed in range(args.seeds):
-            out = Path(folder) / f"gold-seed{seed}.json"
-            subprocess.run(
-                [sys.executable, str(BUILD), "gold", str(out), "--seed", str(seed)],
-                check=True,
-                stdout=subprocess.DEVNULL,
-            )
-            pairs.append((out, Path(f"{out}.labels.json")))
+        pairs += gold_exports(Path(folder), args.seeds)
         if not pairs:
             parser.error("give EXPORT and LABELS, or --seeds N")
         rows = [measure(export, labels) for export, labels in pairs]

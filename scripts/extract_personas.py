@@ -21,11 +21,14 @@ from innercouncil.cli.options import WORKSPACE, with_options
 @click.command()
 @with_options(WORKSPACE, *OPTIONS)
 def extract(
-    workspace: Path, clusters: int | None, mode: Mode, refresh: bool, seed: int, prompt_tokens: int, as_json: bool
-) -> None:
+    workspace: Path, clusters: int | None, mode: Mode, refresh: bool, seed: int, prompt_tokens: int, embedder: str | None,
+    as_json: bool,
+) -> None:  # fmt: skip
     """Discover personas from the export in WORKSPACE/personas/raw_imports/conversations.json."""
     export = workspace / "personas" / "raw_imports" / "conversations.json"
-    settings = Settings(clusters=clusters, mode=mode, seed=seed, prompt_tokens=prompt_tokens, refresh=refresh)
+    settings = Settings(
+        clusters=clusters, mode=mode, seed=seed, prompt_tokens=prompt_tokens, refresh=refresh, embedder=embedder
+    )
     run_discovery(export, workspace, settings, as_json=as_json)
 
 

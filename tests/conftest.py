@@ -27,7 +27,7 @@ class Quiet:
 
 def run(export: Path, folder: Path, **settings: object) -> Outcome:
     """Discover into `folder` with few resamplings, to be quick."""
-    return discover_personas(export, Workspace(folder), Settings(bootstraps=4, **settings), Quiet())  # type: ignore[arg-type]
+    return discover_personas(export, Workspace(folder), Settings(**{"bootstraps": 4, **settings}), Quiet())  # type: ignore[arg-type]
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -343,7 +343,9 @@ def test_a_model_helps_an_import_only_after_a_yes(tmp_path: Path, example: Path)
         raise AssertionError(now)
 
     with run_py(tmp_path / "data") as address, httpx.Client(base_url=address, timeout=60) as client:
-        wrong = client.post("/api/imports", params={"model": "a b"}, headers={"content-type": "application/octet-stream"})
+        wrong = client.post(
+            "/api/imports", params={"model": "a b"}, headers={"content-type": "application/octet-stream"}
+        )
         assert wrong.status_code == 400
         job = start(client)
         assert "will be asked about" in str(wait(client, job, "question")["question"])

@@ -212,7 +212,7 @@ class Backends:
         if spec.kind == "gguf":
             digest = await asyncio.to_thread(_mark_of, Path(spec.name))
         elif spec.kind == "ollama":
-            digest = next((m.digest[:16] for m in await self.ollama.models() if m.name == spec.name), "")
+            digest = (await self.ollama.digest(spec.name) or "")[:16]
         return f"{spec.label} {digest}".rstrip()
 
     def _prepare_host(self, worker: ModelSpec, synthesizer: ModelSpec, s: CouncilSettings) -> None:

@@ -15,13 +15,15 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from innercouncil import __version__
+from innercouncil.app.embedding import ChosenEmbedder, embed_messages, load_block, open_embedder
 from innercouncil.app.findings import TITLES, load_discovery
 from innercouncil.app.labelling import Scores, label_file, load_scores, read_labelled
 from innercouncil.app.model_labelling import Helper, ModelLabelReport, improve_labels
 from innercouncil.app.settings import Settings
 from innercouncil.app.structure import Group, apply_structure, overlay
 from innercouncil.discovery.cluster import MIN_MESSAGES, Modes, find_modes, leak
-from innercouncil.discovery.evidence import BLOCK_WEIGHTS, NEIGHBOUR_PULL, build_evidence
+from innercouncil.discovery.embedding import DIMENSIONS, TEXT_CHARS
+from innercouncil.discovery.evidence import BLOCK_WEIGHTS, EMBEDDING_WEIGHT, NEIGHBOUR_PULL, Evidence, build_evidence
 from innercouncil.discovery.labeller import Labeller
 from innercouncil.discovery.map2d import project
 from innercouncil.discovery.model_labels import prompt_version
@@ -43,7 +45,7 @@ from innercouncil.reporting.page import render_report
 from innercouncil.store import database
 from innercouncil.store.workspace import Workspace, disk_errors, fingerprint, writing
 
-STAGES: Final = ("read", "label", "cluster", "personas", "report")
+STAGES: Final = ("read", "label", "embed", "cluster", "personas", "report")
 MAP_POINTS: Final = 5000
 
 
@@ -74,10 +76,12 @@ def discover_personas(
 
     Raises InnerCouncilError with one clear sentence for bad input, an unusable workspace, or too little text.
     """
+    embedder = open_embedder(workspace, settings.embedder) if settings.embedder else None
     with workspace.lock():
-        run = _Run(workspace, settings, watcher, helper)
+        run = _Run(workspace, settings, watcher, helper, embedder)
         run.read(export)
         run.label()
+        run.embed()
         run.cluster()
         run.personas()
         run.report()
@@ -94,7 +98,7 @@ def rebuild_personas(workspace: Workspace, settings: Settings, watcher: Watcher)
         return run.outcome()
 
 
-class _ModesInfo(msgspec.Struct):
+class _ModesInfo(msgspec.Struct, omit_defaults=True):
     stability: tuple[float, ...]
     candidates: tuple[CandidateK, ...]
     chosen: int
@@ -102,15 +106,19 @@ class _ModesInfo(msgspec.Struct):
     outliers: int
     empty: int
     leak: dict[str, float]
+    embedder: str = ""
+    """Name of the embedder whose block was part of the evidence."""
 
 
 class _Run:
     """One pass through the stages; holds the fingerprints that tie them together."""
 
     def __init__(
-        self, workspace: Workspace, settings: Settings, watcher: Watcher, helper: Helper | None = None
-    ) -> None:
+        self, workspace: Workspace, settings: Settings, watcher: Watcher, helper: Helper | None = None,
+        embedder: ChosenEmbedder | None = None,
+    ) -> None:  # fmt: skip
         self.ws, self.settings, self.watcher, self.helper = workspace, settings, watcher, helper
+        self.embedder = embedder
         self.prints: dict[str, str] = {}
         self.resumed: list[str] = []
         self._scores: Scores | None = None
@@ -193,18 +201,32 @@ class _Run:
             self._scores = load_scores(self.ws.label_scores)
         return self._scores
 
+    def embed(self) -> None:
+        """The person's own words -> a block of the evidence, where they named an embedder."""
+        if self.embedder is None:
+            return
+        parts = {
+            "read": self.prints["read"], "model": self.embedder.identity, "redacted": self.embedder.remote,
+            "chars": TEXT_CHARS, "dimensions": DIMENSIONS,
+        }  # fmt: skip
+        with self._stage("embed", lambda: (self.ws.embeddings,), **parts) as progress:
+            if progress is not None:
+                embed_messages(self.ws, self.embedder, progress)
+
     def cluster(self) -> None:
-        """Scores -> the modes."""
+        """Scores, and vectors where there are any -> the modes."""
         s = self.settings
         parts = {
             "label": self.prints["label"], "clusters": s.clusters, "seed": s.seed, "sample": s.profile.sample,
             "bootstraps": s.bootstraps, "weights": BLOCK_WEIGHTS, "pull": NEIGHBOUR_PULL,
         }  # fmt: skip
+        if self.embedder is not None:
+            parts |= {"embed": self.prints["embed"], "embedding_weight": EMBEDDING_WEIGHT}
         with self._stage("cluster", lambda: (self.ws.modes, self.ws.modes_info), **parts) as progress:
             if progress is None:
                 return
             scores = self.scores
-            evidence = build_evidence(scores.probabilities, scores.counts, scores.conversations.tolist())
+            evidence = self._evidence(embedded=self.embedder is not None)
             if int((evidence.strength > 0).sum()) < MIN_MESSAGES:
                 raise NothingToDiscoverError(
                     f"Fewer than {MIN_MESSAGES} of your messages hold words of your own, too few to look for modes. "
@@ -222,6 +244,7 @@ class _Run:
                     "language": leak(modes.labels, scores.languages),
                     "length": leak(modes.labels, np.digitize(scores.counts[:, 0], [2.2, 3.3, 4.4, 5.5]).tolist()),
                 },
+                self.embedder.embedder.name if self.embedder else "",
             )  # fmt: skip
             with writing(self.ws.modes) as f:
                 np.savez(
@@ -231,17 +254,30 @@ class _Run:
 
     def continue_from_cluster(self) -> None:
         """Take the stamps of the finished stages as they are."""
-        for name in STAGES[:3]:
+        for name in ("read", "label", "cluster"):
             stamp = self.ws.stamp(name)
             if stamp is None:
                 load_discovery(self.ws)
-                raise NothingToDiscoverError(
-                    f"The workspace {self.ws.root} is incomplete; run `innercouncil discover EXPORT` again."
-                )
+                raise self._incomplete()
             self.prints[name] = stamp.fingerprint
+        if self._modes_info().embedder and not self.ws.embeddings.is_file():
+            raise self._incomplete()
+
+    def _incomplete(self) -> NothingToDiscoverError:
+        return NothingToDiscoverError(
+            f"The workspace {self.ws.root} is incomplete; run `innercouncil discover EXPORT` again."
+        )
+
+    def _evidence(self, *, embedded: bool) -> Evidence:
+        s = self.scores
+        block = load_block(self.ws) if embedded else None
+        return build_evidence(s.probabilities, s.counts, s.conversations.tolist(), embedding=block)
+
+    def _modes_info(self) -> _ModesInfo:
+        return msgspec.json.decode(self.ws.modes_info.read_bytes(), type=_ModesInfo)
 
     def _modes(self) -> tuple[Modes, npt.NDArray[np.float32], npt.NDArray[np.int32], dict[str, float]]:
-        info = msgspec.json.decode(self.ws.modes_info.read_bytes(), type=_ModesInfo)
+        info = self._modes_info()
         with np.load(self.ws.modes, allow_pickle=False) as z:
             modes = Modes(
                 z["labels"], z["centres"], z["margin"], info.stability, info.candidates, info.chosen, info.why,
@@ -264,7 +300,7 @@ class _Run:
             built = self._build(inputs, modes, groups, redactor, progress)
             if any(c.action in ("merge", "split", "drop") for c in changes):
                 modes, groups = _single_threaded(apply_structure)(
-                    modes, built, changes, self._evidence, self.settings.seed
+                    modes, built, changes, self._matrix, self.settings.seed
                 )
                 redactor = Redactor()
                 built = self._build(inputs, modes, groups, redactor, progress)
@@ -274,9 +310,9 @@ class _Run:
             self._write_persona_files(discovery, modes, generated)
             self.ws.write_json(self.ws.offline_personas, {p.slug: p for p in offline})
 
-    def _evidence(self) -> npt.NDArray[np.float32]:
-        s = self.scores
-        return build_evidence(s.probabilities, s.counts, s.conversations.tolist()).matrix
+    def _matrix(self) -> npt.NDArray[np.float32]:
+        """The evidence the modes were found in."""
+        return self._evidence(embedded=bool(self._modes_info().embedder)).matrix
 
     def _build(
         self,
@@ -324,7 +360,7 @@ class _Run:
             unassigned={k: v for k, v in reasons.items() if v},
             leak=leaks,
             seed=self.settings.seed,
-            settings={"weights": BLOCK_WEIGHTS, "neighbour_pull": NEIGHBOUR_PULL, "labeller": Labeller.load().version},
+            settings=self._analysis_settings(),
         )
         topics: dict[str, Counter[str]] = {slug: Counter() for slug in slugs}
         transitions: dict[str, Counter[str]] = {slug: Counter() for slug in slugs}
@@ -346,6 +382,13 @@ class _Run:
             topic_by_persona={k: dict(v.most_common()) for k, v in topics.items()},
             transitions={k: dict(v.most_common()) for k, v in transitions.items()},
         )
+
+    def _analysis_settings(self) -> dict[str, Any]:
+        settings = {"weights": BLOCK_WEIGHTS, "neighbour_pull": NEIGHBOUR_PULL, "labeller": Labeller.load().version}
+        embedder = self._modes_info().embedder
+        if embedder:
+            settings |= {"weights": BLOCK_WEIGHTS | {"embedding": EMBEDDING_WEIGHT}, "embedder": embedder}
+        return settings
 
     def _write_persona_files(self, discovery: Discovery, modes: Modes, generated: Sequence[Persona]) -> None:
         with disk_errors(self.ws.clusters):

@@ -15,11 +15,12 @@ from innercouncil.store.workspace import Workspace
 TITLES: Final = {
     "read": "Reading the export",
     "label": "Labelling your messages",
+    "embed": "Embedding your messages",
     "cluster": "Looking for modes",
     "personas": "Writing personas",
     "report": "Drawing the report",
 }
-"""The stages of a run, in order, and what they are called."""
+"""The stages of a run, in order, and what they are called; `embed` only where an embedder was named."""
 
 
 def load_discovery(workspace: Workspace) -> Discovery:

@@ -39,6 +39,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     prompt_tokens: int = DEFAULT_BUDGET
     bootstraps: int = BOOTSTRAPS
     refresh: bool = False
+    embedder: str | None = None
+    """Where vectors of the messages come from, as llm/embedders/select.py reads it; none by default."""
 
     @property
     def profile(self) -> MemoryProfile:

@@ -34,6 +34,11 @@ OPTIONS: Final = (
         "--prompt-tokens", type=click.IntRange(120, 4000), default=_DEFAULTS.prompt_tokens, show_default=True,
         help="Most tokens a system prompt may have.",
     ),
+    click.option(
+        "--embedder", metavar="KIND:PLACE",
+        help="Let vectors of your words count too: ollama:NAME, onnx:DIR, model2vec:DIR or sentence-transformers:DIR, e.g. "
+        "onnx:models/minilm. Never downloads anything.",
+    ),
     click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout."),
 )  # fmt: skip
 
@@ -49,6 +54,7 @@ def discover(
     refresh: bool,
     seed: int,
     prompt_tokens: int,
+    embedder: str | None,
     as_json: bool,
     llm: str | None,
     llm_model: str | None,
@@ -61,7 +67,9 @@ def discover(
     EXPORT is what you downloaded: a ZIP, a conversations.json, or a folder of them, from ChatGPT, Claude, Gemini,
     Open WebUI, LM Studio or llm. Nothing leaves this machine, unless you name a model elsewhere with --llm. Interrupted, the same command goes on where it stopped.
     """
-    settings = Settings(clusters=clusters, mode=mode, seed=seed, prompt_tokens=prompt_tokens, refresh=refresh)
+    settings = Settings(
+        clusters=clusters, mode=mode, seed=seed, prompt_tokens=prompt_tokens, refresh=refresh, embedder=embedder
+    )
     run_discovery(
         export, workspace, settings, as_json=as_json, choice=Choice(llm, llm_model, yes, llm_price, llm_budget)
     )

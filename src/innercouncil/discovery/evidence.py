@@ -20,6 +20,9 @@ FloatArray = npt.NDArray[np.float32]
 BLOCK_WEIGHTS: Final = {"act": 1.0, "topic_category": 1.0, "tone": 0.35, "style": 0.6}
 """Relative weight of the blocks; chosen on two gold sets together, see docs/discovery.md."""
 
+EMBEDDING_WEIGHT: Final = 0.8
+"""Weight of the embedder's block where one is given; chosen on the same sets."""
+
 STYLE: Final = (
     "words", "lines", "questions", "exclamations", "pasted_share", "ends_question", "starts_lower", "bullets", "digits",
     *(f"marker_{m}" for m in MARKERS), *(f"question_{q}" for q in QUESTION_TYPES),
@@ -41,15 +44,17 @@ def build_evidence(
     counts: FloatArray,
     conversations: Sequence[int],
     *,
+    embedding: FloatArray | None = None,
     weights: dict[str, float] | None = None,
     pull: float = NEIGHBOUR_PULL,
 ) -> Evidence:
     """Evidence of n messages.
 
     `probabilities` maps a label field to (n, labels); `counts` is (n, len(COUNT_NAMES)); `conversations` gives a number
-    per message, messages of one conversation standing together.
+    per message, messages of one conversation standing together. `embedding` is (n, r) with a total variance of one, see
+    discovery/embedding.py.
     """
-    weights = weights or BLOCK_WEIGHTS
+    weights = weights or BLOCK_WEIGHTS | {"embedding": EMBEDDING_WEIGHT}
     words = np.expm1(counts[:, COUNT_NAMES.index("words")])
     strength = np.asarray(np.minimum(1.0, words / 12.0), dtype=np.float32)
     blocks: list[FloatArray] = [
@@ -59,6 +64,8 @@ def build_evidence(
     ]
     if weights.get("style"):
         blocks.append(np.asarray(_style(counts) * weights["style"], dtype=np.float32))
+    if embedding is not None and weights.get("embedding"):
+        blocks.append(np.asarray(embedding * weights["embedding"], dtype=np.float32))
     own = np.hstack(blocks).astype(np.float32)
     return Evidence(_settle(own, strength, np.asarray(conversations), pull), strength)
 

@@ -312,21 +312,25 @@ class Server:
         finally:
             await response.aclose()
 
-    async def fetch(self, path: str, body: object = None, *, subject: str = "it", tries: int = 1) -> bytes:
-        """A whole document that needs no model (GET, or POST with a body). Raises BackendError."""
+    async def fetch(
+        self, path: str, body: object = None, *, subject: str = "it", private: Collection[str] = (),
+        patience: float | None = None, tries: int = 1,
+    ) -> bytes:  # fmt: skip
+        """A whole document (GET, or POST with a body); one that needs no model comes without `patience`. Raises BackendError."""
+        wait = self.quick_s if patience is None else patience
 
         async def once() -> bytes:
             method = "GET" if body is None else "POST"
-            async with self.open(method, path, body, subject=subject, patience=self.quick_s) as feed:
+            async with self.open(method, path, body, subject=subject, private=private, patience=wait) as feed:
                 data = bytearray()
                 try:
-                    async with asyncio.timeout(self.quick_s), aclosing(feed.pieces()) as pieces:
+                    async with asyncio.timeout(wait), aclosing(feed.pieces()) as pieces:
                         async for piece in pieces:
                             data += piece
                             if len(data) > _MAX_DOCUMENT:
                                 raise feed.garbage("its answer is endless")
                 except TimeoutError as error:
-                    raise self.stalled(subject, self.quick_s) from error
+                    raise self.stalled(subject, wait) from error
                 return bytes(data)
 
         return await self.persevere(once, tries=tries)

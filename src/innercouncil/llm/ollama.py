@@ -100,7 +100,7 @@ class Ollama:
         self, url: str | None = None, *, first_token_s: float = FIRST_TOKEN_S,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:  # fmt: skip
-        self._server = _server(url or default_url(), first_token_s=first_token_s, sleep=sleep)
+        self._server = ollama_server(url or default_url(), first_token_s=first_token_s, sleep=sleep)
 
     def __repr__(self) -> str:
         return f"Ollama({self._server.place!r})"
@@ -132,6 +132,11 @@ class Ollama:
         """The models it has, by name. Raises BackendError."""
         found = await self._list("/api/tags")
         return sorted(_info(model) for model in found)
+
+    async def digest(self, name: str) -> str | None:
+        """Digest of a model's contents, "" where Ollama does not say; None where it has no such model. Raises BackendError."""
+        tagged = name if ":" in name else f"{name}:latest"
+        return next((m.digest for m in await self._list("/api/tags") if m.name == tagged), None)
 
     async def loaded(self) -> list[LoadedModel]:
         """The models in its memory now, by name. Raises BackendError."""
@@ -193,7 +198,7 @@ class OllamaModel(RemoteModel):
         think: bool | None = None, first_token_s: float = FIRST_TOKEN_S, stall_s: float = STALL_S,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:  # fmt: skip
-        super().__init__(model, _server(url, first_token_s=first_token_s, stall_s=stall_s, sleep=sleep))
+        super().__init__(model, ollama_server(url, first_token_s=first_token_s, stall_s=stall_s, sleep=sleep))
         self._num_ctx, self._keep_alive, self._think = num_ctx, keep_alive, think
 
     @property
@@ -251,9 +256,10 @@ class OllamaModel(RemoteModel):
         return BackendError(f"Ollama failed while {self._model} answered: {words}; try again, or look into its log.")
 
 
-def _server(
+def ollama_server(
     url: str, *, first_token_s: float, stall_s: float = STALL_S, sleep: Callable[[float], Awaitable[None]]
 ) -> Server:
+    """The HTTP server at `url`, with what a person can do about Ollama's errors."""
     return Server(
         url, name="Ollama", first_token_s=first_token_s, stall_s=stall_s, sleep=sleep,
         advice=_ADVICE,

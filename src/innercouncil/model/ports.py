@@ -1,11 +1,15 @@
-"""What stages ask of the outside world: a chat model, and someone to tell about progress."""
+"""What stages ask of the outside world: a chat model, an embedder, and someone to tell about progress."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+from collections.abc import AsyncGenerator, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 Finish = Literal["stop", "length", "refusal"]
 
@@ -111,4 +115,29 @@ class Progress(Protocol):
 
     def __call__(self, done: int, total: int) -> None:
         """Called now and then, at least once with `done == total`."""
+        ...
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """A model that turns texts into vectors; texts that mean the same lie near each other."""
+
+    @property
+    def name(self) -> str:
+        """What a person calls it, e.g. `onnx:minilm`."""
+        ...
+
+    def identity(self) -> str:
+        """What two embedders share only if they give the same vectors: their kind and a digest of the model.
+
+        Raises BackendError.
+        """
+        ...
+
+    def embed(self, texts: Sequence[str], progress: Progress | None = None) -> npt.NDArray[np.float32]:
+        """Vectors of n texts that are not empty: float32 rows of length one, (n, d), n >= 1; d never changes.
+
+        A row depends on its text alone, not on what else is embedded with it. `progress` counts texts. Raises BackendError
+        where the model cannot be read or asked, UsageError where a package for it is missing.
+        """
         ...

@@ -51,6 +51,8 @@ class Workspace:
         self.label_scores = root / ".innercouncil" / "label_scores.npz"
         self.model_labels_report = self.personas / "extracted" / "model_labels_report.json"
         self.model_answers = root / ".innercouncil" / "model_answers.jsonl"
+        self.embeddings = root / ".innercouncil" / "embeddings.npz"
+        self.embedding_cache = root / ".innercouncil" / "embedding_cache.db"
         self.clusters = self.personas / "clusters"
         self.cluster_analysis = self.clusters / "cluster_analysis.json"
         self.personas_json = self.clusters / "personas.json"
