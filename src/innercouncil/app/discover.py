@@ -15,13 +15,17 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from innercouncil import __version__
+from innercouncil.app.facet_modes import STAGE as FACETS
+from innercouncil.app.facet_modes import FacetModes, find_facets, load_facets, message_modes
 from innercouncil.app.findings import TITLES, load_discovery
 from innercouncil.app.labelling import Scores, label_file, load_scores, read_labelled
+from innercouncil.app.mode_comparison import Sides, compare_modes, load_comparison
 from innercouncil.app.model_labelling import Helper, ModelLabelReport, improve_labels
+from innercouncil.app.modes_file import load_modes, save_modes
 from innercouncil.app.settings import Settings
 from innercouncil.app.structure import Group, apply_structure, overlay
 from innercouncil.discovery.cluster import MIN_MESSAGES, Modes, find_modes, leak
-from innercouncil.discovery.evidence import BLOCK_WEIGHTS, NEIGHBOUR_PULL, build_evidence
+from innercouncil.discovery.evidence import BLOCK_WEIGHTS, NEIGHBOUR_PULL, Evidence, build_evidence
 from innercouncil.discovery.labeller import Labeller
 from innercouncil.discovery.map2d import project
 from innercouncil.discovery.model_labels import prompt_version
@@ -29,9 +33,9 @@ from innercouncil.discovery.personas import Inputs, build_personas
 from innercouncil.discovery.redaction import Redactor
 from innercouncil.discovery.verdict import verdict_of
 from innercouncil.model.conversation import ImportReport
-from innercouncil.model.errors import DeclinedError, NothingToDiscoverError
+from innercouncil.model.errors import DeclinedError, NothingToDiscoverError, UsageError
+from innercouncil.model.facets import ModeComparison
 from innercouncil.model.persona import (
-    CandidateK,
     ClusterAnalysis,
     Discovery,
     MapPoint,
@@ -65,20 +69,30 @@ class Outcome(NamedTuple):
     """Stages that were found done."""
     model_labels: ModelLabelReport | None = None
     """What became of a model's labels, where one was asked."""
+    comparison: ModeComparison | None = None
+    """The two ways of finding modes beside each other, where facets were extracted."""
 
 
 def discover_personas(
     export: Path, workspace: Workspace, settings: Settings, watcher: Watcher, helper: Helper | None = None
 ) -> Outcome:
-    """Run (or resume) all stages on an export and return what was found; `helper` is a model that improves the labels.
+    """Run (or resume) all stages on an export and return what was found; `helper` is a model that improves the labels
+    and, where the settings want modes from facets, extracts those.
 
     Raises InnerCouncilError with one clear sentence for bad input, an unusable workspace, or too little text.
     """
+    if settings.modes == "facets" and helper is None:
+        raise UsageError(
+            "--modes facets needs a model that reads your conversations: add --llm ollama, embedded or a URL."
+        )
+    if settings.modes == "labels" and helper is not None and helper.budget == 0:
+        raise UsageError("With --llm-budget 0 the model has nothing to do: give it a budget, or add --modes facets.")
     with workspace.lock():
         run = _Run(workspace, settings, watcher, helper)
         run.read(export)
         run.label()
         run.cluster()
+        run.facets()
         run.personas()
         run.report()
         return run.outcome()
@@ -94,16 +108,6 @@ def rebuild_personas(workspace: Workspace, settings: Settings, watcher: Watcher)
         return run.outcome()
 
 
-class _ModesInfo(msgspec.Struct):
-    stability: tuple[float, ...]
-    candidates: tuple[CandidateK, ...]
-    chosen: int
-    why: str
-    outliers: int
-    empty: int
-    leak: dict[str, float]
-
-
 class _Run:
     """One pass through the stages; holds the fingerprints that tie them together."""
 
@@ -111,11 +115,14 @@ class _Run:
         self, workspace: Workspace, settings: Settings, watcher: Watcher, helper: Helper | None = None
     ) -> None:
         self.ws, self.settings, self.watcher, self.helper = workspace, settings, watcher, helper
+        self._facets: FacetModes | None = None
         self.prints: dict[str, str] = {}
         self.resumed: list[str] = []
         self._scores: Scores | None = None
         if settings.refresh:
             workspace.forget(STAGES)
+            if settings.modes == "facets":
+                workspace.forget([FACETS])
 
     @contextmanager
     def _stage(
@@ -163,11 +170,8 @@ class _Run:
                 "needed to look for modes. Export more chats and run the command again."
             )
         outputs = (self.ws.categorized_messages, self.ws.label_scores)
-        helped = (
-            {"model": self.helper.label, "budget": self.helper.budget, "prompt": prompt_version()}
-            if self.helper
-            else {}
-        )
+        helper = self.helper if self.helper and self.helper.budget else None
+        helped = {"model": helper.label, "budget": helper.budget, "prompt": prompt_version()} if helper else {}
         with self._stage(
             "label", lambda: outputs, read=self.prints["read"], labeller=Labeller.load().version, **helped
         ) as progress:
@@ -178,9 +182,9 @@ class _Run:
                 workers=profile.workers, batch=profile.batch, total=total, progress=progress,
             )  # fmt: skip
             self.ws.model_labels_report.unlink(missing_ok=True)
-            if self.helper is not None:
+            if helper is not None:
                 asked = self.watcher.stage("Asking the model", done=False)
-                if improve_labels(self.ws, self.helper, asked) is None:
+                if improve_labels(self.ws, helper, asked) is None:
                     raise DeclinedError(
                         "Nothing was asked. Run the same command without --llm to go on with the offline labels."
                     )
@@ -215,19 +219,24 @@ class _Run:
                 bootstraps=s.bootstraps, sample=s.profile.sample, progress=progress,
             )  # fmt: skip
             points, at = _single_threaded(project)(evidence.matrix, modes.labels, MAP_POINTS, s.seed)
-            info = _ModesInfo(
-                modes.stability, modes.candidates, modes.chosen, modes.why, modes.outliers, modes.empty,
-                {
-                    "topic": leak(modes.labels, scores.labels["topic"]),
-                    "language": leak(modes.labels, scores.languages),
-                    "length": leak(modes.labels, np.digitize(scores.counts[:, 0], [2.2, 3.3, 4.4, 5.5]).tolist()),
-                },
-            )  # fmt: skip
-            with writing(self.ws.modes) as f:
-                np.savez(
-                    f, labels=modes.labels, centres=modes.centres, margin=modes.margin, map_points=points, map_rows=at
-                )
-            self.ws.write_json(self.ws.modes_info, info)
+            save_modes(self.ws, modes, points, at, _leaks(modes, scores))
+
+    def facets(self) -> None:
+        """Conversations -> their facets' groups, where the settings want them; else those of an earlier run that still hold."""
+        read = self.prints["read"]
+        helper = self.helper if self.settings.modes == "facets" else None
+        if helper is not None and find_facets(self.ws, helper, self.settings, read, self.watcher):
+            self.resumed.append(FACETS)
+        self._take_facets(load_facets(self.ws, self.settings, read))
+
+    def _take_facets(self, found: FacetModes | None) -> None:
+        stamp = self.ws.stamp(FACETS)
+        if found is not None and stamp is not None:
+            self._facets, self.prints[FACETS] = found, stamp.fingerprint
+        elif self.settings.modes == "facets":
+            raise NothingToDiscoverError(
+                f"The facets in {self.ws.root} are missing or damaged; run `innercouncil discover EXPORT --modes facets` again."
+            )
 
     def continue_from_cluster(self) -> None:
         """Take the stamps of the finished stages as they are."""
@@ -239,27 +248,33 @@ class _Run:
                     f"The workspace {self.ws.root} is incomplete; run `innercouncil discover EXPORT` again."
                 )
             self.prints[name] = stamp.fingerprint
+        if self.settings.modes == "facets" or self.ws.mode_comparison.exists():
+            self._take_facets(load_facets(self.ws))
 
     def _modes(self) -> tuple[Modes, npt.NDArray[np.float32], npt.NDArray[np.int32], dict[str, float]]:
-        info = msgspec.json.decode(self.ws.modes_info.read_bytes(), type=_ModesInfo)
-        with np.load(self.ws.modes, allow_pickle=False) as z:
-            modes = Modes(
-                z["labels"], z["centres"], z["margin"], info.stability, info.candidates, info.chosen, info.why,
-                info.outliers, info.empty,
-            )  # fmt: skip
-            return modes, z["map_points"], z["map_rows"], info.leak
+        """The modes that personas are made of: the default's, or the facets' groups."""
+        if self.settings.modes == "labels" or self._facets is None:
+            return load_modes(self.ws)
+        s, evidence, seed = self.scores, self._full_evidence(), self.settings.seed
+        modes, _ = message_modes(self._facets, s.conversations, evidence, seed)
+        points, at = _single_threaded(project)(evidence.matrix, modes.labels, MAP_POINTS, seed)
+        return modes, points, at, _leaks(modes, s)
 
     def personas(self) -> None:
         """Modes and texts -> personas, prompts, per-persona files, with the person's changes applied."""
         changes = database.changes(self.ws.database)
         parts = {"cluster": self.prints["cluster"], "tokens": self.settings.prompt_tokens, "changes": changes}
+        if self.settings.modes == "facets":
+            parts[FACETS] = self.prints[FACETS]
         with self._stage("personas", self._persona_outputs, **parts) as progress:
             if progress is None:
                 return
             modes, points, at, leaks = self._modes()
             scores = self.scores
             inputs = Inputs(scores.ids, scores.conversations.tolist(), scores.counts, scores.labels, scores.languages)
-            groups = [Group(None, modes.stability[c], "discovered") for c in range(len(modes.centres))]
+            by_model = self._facets is not None and self.settings.modes == "facets"
+            names = self._facets.names if self._facets and by_model else (None,) * len(modes.centres)
+            groups = [Group(names[c], modes.stability[c], "discovered") for c in range(len(modes.centres))]
             redactor = Redactor()
             personas = self._build(inputs, modes, groups, redactor, progress)
             if any(c.action in ("merge", "split", "drop") for c in changes):
@@ -277,8 +292,11 @@ class _Run:
             self.ws.write_json(self.ws.offline_personas, {p.slug: p for p in offline})
 
     def _evidence(self) -> npt.NDArray[np.float32]:
+        return self._full_evidence().matrix
+
+    def _full_evidence(self) -> Evidence:
         s = self.scores
-        return build_evidence(s.probabilities, s.counts, s.conversations.tolist()).matrix
+        return build_evidence(s.probabilities, s.counts, s.conversations.tolist())
 
     def _build(
         self,
@@ -326,7 +344,8 @@ class _Run:
             unassigned={k: v for k, v in reasons.items() if v},
             leak=leaks,
             seed=self.settings.seed,
-            settings={"weights": BLOCK_WEIGHTS, "neighbour_pull": NEIGHBOUR_PULL, "labeller": Labeller.load().version},
+            settings={"weights": BLOCK_WEIGHTS, "neighbour_pull": NEIGHBOUR_PULL, "labeller": Labeller.load().version}
+            | ({"modes": "facets"} if self.settings.modes == "facets" else {}),
         )
         topics: dict[str, Counter[str]] = {slug: Counter() for slug in slugs}
         transitions: dict[str, Counter[str]] = {slug: Counter() for slug in slugs}
@@ -381,13 +400,34 @@ class _Run:
 
     def report(self) -> None:
         """Everything found -> report.html."""
-        with self._stage("report", lambda: (self.ws.report,), personas=self.prints["personas"]) as progress:
+        parts = {"personas": self.prints["personas"]}
+        outputs = [self.ws.report]
+        if self._facets is not None:
+            parts |= {name: self.prints[name] for name in ("cluster", FACETS)}
+            outputs.append(self.ws.mode_comparison)
+        with self._stage("report", lambda: outputs, **parts) as progress:
             if progress is None:
                 return
             discovery = load_discovery(self.ws)
-            page = render_report(discovery, self.import_report(), generated=_data_until(discovery), version=__version__)
+            page = render_report(
+                discovery, self.import_report(), generated=_data_until(discovery), version=__version__,
+                comparison=self._compare(),
+            )  # fmt: skip
             with writing(self.ws.report) as f:
                 f.write(page.encode("utf-8"))
+
+    def _compare(self) -> ModeComparison | None:
+        """mode_comparison.json, where there are facets that belong to this run; what another run left is taken away."""
+        if self._facets is None:
+            self.ws.mode_comparison.unlink(missing_ok=True)
+            return None
+        s, modes = self.settings, load_modes(self.ws)[0]
+        comparison = compare_modes(
+            self.ws, Sides(modes, self._facets), self.scores, self._full_evidence(), used=s.modes, requested=s.clusters,
+            seed=s.seed,
+        )  # fmt: skip
+        self.ws.write_json(self.ws.mode_comparison, comparison)
+        return comparison
 
     def outcome(self) -> Outcome:
         """What the terminal shows."""
@@ -399,10 +439,26 @@ class _Run:
             "analysis": ws.cluster_analysis,
             "labels": ws.categorized_messages,
         }
+        comparison = load_comparison(ws)
+        if comparison is not None:
+            files |= {
+                "comparison": ws.mode_comparison,
+                "facets": ws.conversation_facets,
+                "hierarchy": ws.facet_hierarchy,
+            }
         asked = None
         if ws.model_labels_report.exists():
             asked = msgspec.json.decode(ws.model_labels_report.read_bytes(), type=ModelLabelReport)
-        return Outcome(load_discovery(ws), self.import_report(), files, tuple(self.resumed), asked)
+        return Outcome(load_discovery(ws), self.import_report(), files, tuple(self.resumed), asked, comparison)
+
+
+def _leaks(modes: Modes, scores: Scores) -> dict[str, float]:
+    """What else the modes could be."""
+    return {
+        "topic": leak(modes.labels, scores.labels["topic"]),
+        "language": leak(modes.labels, scores.languages),
+        "length": leak(modes.labels, np.digitize(scores.counts[:, 0], [2.2, 3.3, 4.4, 5.5]).tolist()),
+    }
 
 
 def _prompts_of(personas: Sequence[Persona]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from innercouncil.app import personas as people
 from innercouncil.app.council import House, options_from
 from innercouncil.app.council_settings import CouncilSettings
 from innercouncil.app.doctor import Found, Line, examine, list_models, pull_model
-from innercouncil.app.findings import changed, load_discovery
+from innercouncil.app.findings import changed, load_discovery, way_of
 from innercouncil.app.messages import find_message
 from innercouncil.llm.select import FORMS
 from innercouncil.model.card import CARD_FORMATS, CardFormat, Original, PersonaCard, PersonaVersion, SeatedPersona
@@ -729,7 +729,12 @@ def _rebuild(house: House, request: Request, change: Change) -> JobOut:
         analysis = load_discovery(house.workspace)
         budget = analysis.personas[0].prompt.budget
         changed(house.workspace, change)
-        settings = Settings(clusters=analysis.analysis.requested, seed=analysis.analysis.seed, prompt_tokens=budget)
+        settings = Settings(
+            clusters=analysis.analysis.requested,
+            seed=analysis.analysis.seed,
+            prompt_tokens=budget,
+            modes=way_of(analysis),
+        )
         rebuild_personas(house.workspace, settings, watcher)
         people.sync_personas(house.workspace, house.cards)
 
