@@ -411,12 +411,12 @@ class _Run:
             discovery = load_discovery(self.ws)
             page = render_report(
                 discovery, self.import_report(), generated=_data_until(discovery), version=__version__,
-                comparison=self._compare(),
+                comparison=self._compare(discovery),
             )  # fmt: skip
             with writing(self.ws.report) as f:
                 f.write(page.encode("utf-8"))
 
-    def _compare(self) -> ModeComparison | None:
+    def _compare(self, discovery: Discovery) -> ModeComparison | None:
         """mode_comparison.json, where there are facets that belong to this run; what another run left is taken away."""
         if self._facets is None:
             self.ws.mode_comparison.unlink(missing_ok=True)
@@ -424,7 +424,7 @@ class _Run:
         s, modes = self.settings, load_modes(self.ws)[0]
         comparison = compare_modes(
             self.ws, Sides(modes, self._facets), self.scores, self._full_evidence(), used=s.modes, requested=s.clusters,
-            seed=s.seed,
+            personas=discovery.personas, seed=s.seed,
         )  # fmt: skip
         self.ws.write_json(self.ws.mode_comparison, comparison)
         return comparison

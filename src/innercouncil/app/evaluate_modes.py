@@ -35,7 +35,7 @@ def evaluate_modes(workspace: Workspace, gold: Path | None = None) -> ModeCompar
         analysis = discovery.analysis
         return compare_modes(
             workspace, Sides(load_modes(workspace)[0], facets), scores, evidence, used=way_of(discovery),
-            requested=analysis.requested, seed=analysis.seed, gold=truth,
+            requested=analysis.requested, personas=discovery.personas, seed=analysis.seed, gold=truth,
         )  # fmt: skip
 
 

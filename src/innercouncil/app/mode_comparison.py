@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -19,6 +19,7 @@ from innercouncil.discovery.traits import habits, traits_of
 from innercouncil.discovery.verdict import verdict_of
 from innercouncil.evaluation.modes import against_gold, agreement, contingency
 from innercouncil.model.facets import FoundMode, FoundModes, ModeComparison, Way
+from innercouncil.model.persona import Persona
 from innercouncil.store.workspace import Workspace
 
 
@@ -31,13 +32,16 @@ class Sides(NamedTuple):
 
 def compare_modes(
     workspace: Workspace, sides: Sides, scores: Scores, evidence: Evidence, *, used: Way, requested: int | None = None,
-    seed: int = 0, gold: Mapping[str, str] | None = None,
+    personas: Sequence[Persona] = (), seed: int = 0, gold: Mapping[str, str] | None = None,
 ) -> ModeComparison:  # fmt: skip
-    """Compare the ways, as found before any change of the person. `gold` maps message ids to true modes."""
+    """Compare the ways, as found before any change of the person; modes that are `personas` still have their names.
+
+    `gold` maps message ids to true modes.
+    """
     known = np.array([n for n, i in enumerate(scores.ids) if gold and i in gold], dtype=int)
     truth = [gold[scores.ids[n]] for n in known] if gold else []
     default = sides.labels
-    ways = [_found("labels", default, [None] * len(default.centres), scores, requested)]
+    ways = [_found("labels", default, _given(default, personas, used == "labels", ()), scores, requested)]
     if sides.facets is None:
         return ModeComparison(
             used=used,
@@ -46,7 +50,8 @@ def compare_modes(
             gold_messages=len(known),
         )
     modes, ground = message_modes(sides.facets, scores.conversations, evidence, seed)
-    ways.append(_found("facets", modes, list(sides.facets.names), scores, requested))
+    names = _given(modes, personas, used == "facets", sides.facets.names)
+    ways.append(_found("facets", modes, names, scores, requested))
     both = agreement(default.labels, modes.labels)
     return ModeComparison(
         used=used,
@@ -68,6 +73,13 @@ def load_comparison(workspace: Workspace) -> ModeComparison | None:
         return msgspec.json.decode(workspace.mode_comparison.read_bytes(), type=ModeComparison)
     except (OSError, msgspec.MsgspecError):
         return None
+
+
+def _given(modes: Modes, personas: Sequence[Persona], used: bool, names: Sequence[str | None]) -> list[str | None]:
+    sizes = [int((modes.labels == c).sum()) for c in range(len(modes.centres))]
+    if used and [p.size for p in personas] == sizes:
+        return [p.name for p in personas]
+    return list(names) or [None] * len(sizes)
 
 
 def _judged(found: FoundModes, modes: Modes, known: npt.NDArray[np.int_], truth: list[str]) -> FoundModes:

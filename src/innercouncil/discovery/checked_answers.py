@@ -26,6 +26,8 @@ COPIED_WORDS: Final = 8
 """More consecutive words than this of a message are a quotation."""
 FOREIGN_LETTERS: Final = 0.1
 """Share of letters outside ASCII from which a text is not English."""
+DISTINCT_WORDS: Final = 0.5
+"""Share of a text's words that have to be different."""
 RETRY_TEMPERATURE: Final = 0.4
 """A second try at temperature 0 would mostly say the same."""
 
@@ -35,7 +37,7 @@ _MARKUP_RE: Final = re.compile(
 
 
 class Answer(NamedTuple, Generic[T]):
-    """What came of asking: `value` is None where no answer was valid."""
+    """What came of asking for a struct of texts: `value` is None where no answer was valid."""
 
     value: T | None
     why: str
@@ -67,7 +69,7 @@ async def ask_checked(request: Request[T], model: ChatModel, *, seed: int = 0) -
         if text is None:
             return Answer(None, "too long for the model", attempt + 1)
         try:
-            value = msgspec.json.decode(text.encode("utf-8", "replace"), type=request.type)
+            value = _tidy(msgspec.json.decode(text.encode("utf-8", "replace"), type=request.type), request.type)
         except (msgspec.MsgspecError, RecursionError):
             why = "not the JSON that was asked for"
             continue
@@ -99,10 +101,19 @@ async def ask_each(
         raise errors.exceptions[0] from None
 
 
+def _tidy(value: T, kind: type[T]) -> T:
+    """The answer with every text on one line, without space around it."""
+    fields: dict[str, str] = msgspec.to_builtins(value)
+    return msgspec.convert({name: " ".join(text.split()) for name, text in fields.items()}, kind)
+
+
 def text_trouble(text: str, words: tuple[int, int], guards: Guards) -> str:
     """What keeps a single short text out of the files; empty where nothing does."""
-    if not words[0] <= len(text.split()) <= words[1] or len(text) > 12 * words[1] or text != text.strip():
+    said = text.casefold().split()
+    if not words[0] <= len(said) <= words[1] or len(text) > 12 * words[1]:
         return "too short or too long"
+    if len(set(said)) < DISTINCT_WORDS * len(said):
+        return "the same words again and again"
     if _MARKUP_RE.search(text):
         return "no plain text"
     if guards.orders(text):

@@ -131,7 +131,7 @@ def name_schema() -> dict[str, object]:
     return text_schema(
         {
             "name": {"type": "string", "minLength": 5, "maxLength": 48},
-            "description": {"type": "string", "minLength": 12, "maxLength": 240},
+            "description": {"type": "string", "minLength": 12, "maxLength": 160},
         }
     )
 

@@ -32,9 +32,9 @@ from innercouncil.model.facets import PURPOSES, Facets
 from innercouncil.model.ports import ChatModel, Estimate
 from innercouncil.model.tokens import estimate_tokens
 
-WORDS: Final = {"task": (2, 16), "approach": (2, 16), "stance": (1, 12)}
-"""Fewest and most words of a facet; the prompt asks for a little less."""
-FACET_CHARS: Final = 120
+WORDS: Final = {"task": (2, 18), "approach": (2, 18), "stance": (1, 14)}
+"""Fewest and most words of a facet; the prompt asks for less."""
+FACET_CHARS: Final = {"task": 90, "approach": 90, "stance": 60}
 DIGEST_TOKENS: Final = 2600
 """Most tokens of a conversation's messages: with frame and answer it stays under the smallest usual context, 4096."""
 FIRST_CHARS: Final = 900
@@ -126,7 +126,7 @@ def facets_trouble(facets: Facets, material: Sequence[str], guards: Guards) -> s
 
 def facets_schema() -> dict[str, object]:
     """JSON Schema of an answer."""
-    texts = {field: {"type": "string", "minLength": 3, "maxLength": FACET_CHARS} for field in WORDS}
+    texts = {field: {"type": "string", "minLength": 3, "maxLength": FACET_CHARS[field]} for field in WORDS}
     return text_schema({"purpose": {"type": "string", "enum": list(PURPOSES)}, **texts})
 
 
