@@ -6,6 +6,7 @@ given: it is found as the default finds the number of modes (cluster.find_modes)
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -71,11 +72,15 @@ def group_facets(
 
     `vectors` makes rows of texts; `clusters` forces the number of top groups. Same input, same result.
     """
+    from sklearn.exceptions import ConvergenceWarning  # see cluster.py
+
     rows = vectors(texts)
-    modes = find_modes(
-        rows, np.ones(len(texts), np.float32), list(range(len(texts))), clusters=clusters, seed=seed,
-        bootstraps=bootstraps, sample=sample, progress=progress,
-    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different facets than clusters tried
+        modes = find_modes(
+            rows, np.ones(len(texts), np.float32), list(range(len(texts))), clusters=clusters, seed=seed,
+            bootstraps=bootstraps, sample=sample, progress=progress,
+        )  # fmt: skip
     base = _base_groups(rows, seed)
     nearest = _parents(base, rows, modes)
     labels = np.asarray([nearest[b] for b in base], dtype=np.int32)
