@@ -85,7 +85,10 @@ def name_for(prompt: str) -> dict[str, str]:
         for kind, fields in PHRASES.items()
     })  # fmt: skip
     kind = score.most_common(1)[0][0]
-    return {"name": NAMES[kind], "description": f"Conversations in which the person wants to {PHRASES[kind]['task'][0]}."}
+    return {
+        "name": NAMES[kind],
+        "description": f"Conversations in which the person wants to {PHRASES[kind]['task'][0]}.",
+    }
 
 
 class Judge:
@@ -137,7 +140,9 @@ def random_words(prompt: str, rng: random.Random) -> dict[str, str]:
     """Words drawn by lot."""
     del rng
     drawn = random.Random(re.sub(r"\W", "", prompt))
-    words = sorted({w for fields in PHRASES.values() for choices in fields.values() for p in choices for w in p.split()})
+    words = sorted(
+        {w for fields in PHRASES.values() for choices in fields.values() for p in choices for w in p.split()}
+    )
     return {
         "purpose": drawn.choice(["repair", "make", "decide", "imagine"]), "task": " ".join(drawn.sample(words, 6)),
         "approach": " ".join(drawn.sample(words, 7)), "stance": " ".join(drawn.sample(words, 3)),

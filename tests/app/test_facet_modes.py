@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 from sklearn.metrics import adjusted_rand_score
-
 from test_model_labelling import INJECTIONS, discover
+
 from conftest import EXAMPLE, Quiet, contents
 from facet_judge import NAMES, TRUTH, Judge, ScriptedHelper, random_phrases, random_words
 from innercouncil.app.discover import Outcome, discover_personas, rebuild_personas
@@ -198,7 +198,12 @@ def test_agreement_is_one_where_the_facets_say_what_the_labels_say(judged):
 
 def test_where_the_model_says_nothing_valid_the_offline_evidence_places_the_conversation(own):
     """Every fourth conversation gets nothing but nonsense, each kind of it at least once."""
-    nonsense = ["not json", {"purpose": "repair"}, {"purpose": "x", "task": "a b", "approach": "a b", "stance": "a"}, *INJECTIONS]
+    nonsense = [
+        "not json",
+        {"purpose": "repair"},
+        {"purpose": "x", "task": "a b", "approach": "a b", "stance": "a"},
+        *INJECTIONS,
+    ]
     right, broken = Judge(), set[str]()
 
     def describe(prompt, rng):
@@ -275,7 +280,9 @@ def test_who_says_no_is_asked_nothing_and_a_useless_model_is_told(own):
 
 def test_personal_things_are_taken_out_before_texts_leave_the_machine(own, tmp_path):
     chats = json.loads(EXAMPLE.read_text("utf-8"))
-    node = next(n for n in chats[0]["mapping"].values() if n.get("message") and n["message"]["author"]["role"] == "user")
+    node = next(
+        n for n in chats[0]["mapping"].values() if n.get("message") and n["message"]["author"]["role"] == "user"
+    )
     node["message"]["content"]["parts"][0] += " Write to jo.doe@example.com about it."
     export = tmp_path / "conversations.json"
     export.write_text(json.dumps(chats), "utf-8")
@@ -319,7 +326,11 @@ def test_a_real_model_end_to_end_resumed_and_the_same_again(small, tmp_path):
     assert again.returncode == 0, again.stderr
     assert "asked about 1 conversation and up to" in again.stderr
     after = contents(folder)
-    for name in ("report.html", "personas/clusters/facet_hierarchy.json", "personas/extracted/conversation_facets.jsonl"):
+    for name in (
+        "report.html",
+        "personas/clusters/facet_hierarchy.json",
+        "personas/extracted/conversation_facets.jsonl",
+    ):
         assert after[name] == before[name]
     third = discover(export, folder, *model, "--yes", "--json")
     assert "will be asked" not in third.stderr

@@ -14,7 +14,7 @@ from sklearn.metrics import adjusted_rand_score
 from facet_judge import NAMES, PHRASES, Judge, facets_for
 from innercouncil.app.written_prompts import GUARDS
 from innercouncil.discovery.checked_answers import Answer
-from innercouncil.discovery.facet_groups import group_facets, grounding, key_terms
+from innercouncil.discovery.facet_groups import grounding, group_facets, key_terms
 from innercouncil.discovery.facet_names import GroupName, name_trouble
 from innercouncil.discovery.facets import DIGEST_TOKENS, digest_of, estimate_extraction, extract
 from innercouncil.evaluation.modes import against_gold, agreement, contingency
@@ -163,7 +163,9 @@ def test_planted_groups_are_found_without_being_told_their_number(count, seed, l
     assert adjusted_rand_score(truth, found.labels) >= least
     assert len(found.stability) == count + (least < 0.9)
     assert min(found.stability) > 0.6
-    assert {found.parents[b] for b in found.base[found.labels == 0].tolist()} == {0}, "a tree: what is below belongs above"
+    assert {found.parents[b] for b in found.base[found.labels == 0].tolist()} == {0}, (
+        "a tree: what is below belongs above"
+    )
     assert (np.bincount(found.labels[found.labels >= 0]) > 0).all()
     again = group_facets(texts, [1] * 90, bootstraps=6)
     assert (again.labels == found.labels).all()
@@ -180,13 +182,17 @@ def test_groups_are_numbered_by_messages_not_by_conversations():
 
 def test_other_vectors_can_be_plugged_in():
     texts = [f"{n % 2} text" for n in range(40)]
-    found = group_facets(texts, [1] * 40, vectors=lambda ts: np.eye(2, dtype=np.float32)[[int(t[0]) for t in ts]], bootstraps=2)
+    found = group_facets(
+        texts, [1] * 40, vectors=lambda ts: np.eye(2, dtype=np.float32)[[int(t[0]) for t in ts]], bootstraps=2
+    )
     assert found.vectors.shape == (40, 2)
     assert adjusted_rand_score([n % 2 for n in range(40)], found.labels) == 1
 
 
 def test_key_terms_name_what_sets_a_group_apart():
-    assert key_terms(["fix a script", "fix a script again", "a poem about rain", "one more poem"], [0, 0, 1, 1], 2)[0].startswith("Fix")
+    assert key_terms(["fix a script", "fix a script again", "a poem about rain", "one more poem"], [0, 0, 1, 1], 2)[
+        0
+    ].startswith("Fix")
     assert key_terms(["the a of", "and to"], [0, 1], 2) == ["", ""]
 
 
