@@ -15,15 +15,19 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from innercouncil import __version__
-from innercouncil.app.embedding import ChosenEmbedder, embed_messages, load_block, open_embedder
+from innercouncil.app.embedding import ChosenEmbedder, embed_messages, load_evidence, open_embedder
+from innercouncil.app.facet_modes import STAGE as FACETS
+from innercouncil.app.facet_modes import FacetModes, find_facets, load_facets, message_modes
 from innercouncil.app.findings import TITLES, load_discovery
 from innercouncil.app.labelling import Scores, label_file, load_scores, read_labelled
+from innercouncil.app.mode_comparison import Sides, compare_modes, load_comparison
 from innercouncil.app.model_labelling import Helper, ModelLabelReport, improve_labels
+from innercouncil.app.modes_file import embedder_of, load_modes, save_modes
 from innercouncil.app.settings import Settings
 from innercouncil.app.structure import Group, apply_structure, overlay
 from innercouncil.discovery.cluster import MIN_MESSAGES, Modes, find_modes, leak
 from innercouncil.discovery.embedding import DIMENSIONS, TEXT_CHARS
-from innercouncil.discovery.evidence import BLOCK_WEIGHTS, EMBEDDING_WEIGHT, NEIGHBOUR_PULL, Evidence, build_evidence
+from innercouncil.discovery.evidence import BLOCK_WEIGHTS, EMBEDDING_WEIGHT, NEIGHBOUR_PULL, Evidence
 from innercouncil.discovery.labeller import Labeller
 from innercouncil.discovery.map2d import project
 from innercouncil.discovery.model_labels import prompt_version
@@ -31,9 +35,9 @@ from innercouncil.discovery.personas import Inputs, build_personas
 from innercouncil.discovery.redaction import Redactor
 from innercouncil.discovery.verdict import verdict_of
 from innercouncil.model.conversation import ImportReport
-from innercouncil.model.errors import DeclinedError, NothingToDiscoverError
+from innercouncil.model.errors import DeclinedError, NothingToDiscoverError, UsageError
+from innercouncil.model.facets import ModeComparison
 from innercouncil.model.persona import (
-    CandidateK,
     ClusterAnalysis,
     Discovery,
     MapPoint,
@@ -67,15 +71,24 @@ class Outcome(NamedTuple):
     """Stages that were found done."""
     model_labels: ModelLabelReport | None = None
     """What became of a model's labels, where one was asked."""
+    comparison: ModeComparison | None = None
+    """The two ways of finding modes beside each other, where facets were extracted."""
 
 
 def discover_personas(
     export: Path, workspace: Workspace, settings: Settings, watcher: Watcher, helper: Helper | None = None
 ) -> Outcome:
-    """Run (or resume) all stages on an export and return what was found; `helper` is a model that improves the labels.
+    """Run (or resume) all stages on an export and return what was found; `helper` is a model that improves the labels
+    and, where the settings want modes from facets, extracts those.
 
     Raises InnerCouncilError with one clear sentence for bad input, an unusable workspace, or too little text.
     """
+    if settings.modes == "facets" and helper is None:
+        raise UsageError(
+            "--modes facets needs a model that reads your conversations: add --llm ollama, embedded or a URL."
+        )
+    if settings.modes == "labels" and helper is not None and helper.budget == 0:
+        raise UsageError("With --llm-budget 0 the model has nothing to do: give it a budget, or add --modes facets.")
     embedder = open_embedder(workspace, settings.embedder) if settings.embedder else None
     with workspace.lock():
         run = _Run(workspace, settings, watcher, helper, embedder)
@@ -83,6 +96,7 @@ def discover_personas(
         run.label()
         run.embed()
         run.cluster()
+        run.facets()
         run.personas()
         run.report()
         return run.outcome()
@@ -98,18 +112,6 @@ def rebuild_personas(workspace: Workspace, settings: Settings, watcher: Watcher)
         return run.outcome()
 
 
-class _ModesInfo(msgspec.Struct, omit_defaults=True):
-    stability: tuple[float, ...]
-    candidates: tuple[CandidateK, ...]
-    chosen: int
-    why: str
-    outliers: int
-    empty: int
-    leak: dict[str, float]
-    embedder: str = ""
-    """Name of the embedder whose block was part of the evidence."""
-
-
 class _Run:
     """One pass through the stages; holds the fingerprints that tie them together."""
 
@@ -119,11 +121,14 @@ class _Run:
     ) -> None:  # fmt: skip
         self.ws, self.settings, self.watcher, self.helper = workspace, settings, watcher, helper
         self.embedder = embedder
+        self._facets: FacetModes | None = None
         self.prints: dict[str, str] = {}
         self.resumed: list[str] = []
         self._scores: Scores | None = None
         if settings.refresh:
             workspace.forget(STAGES)
+            if settings.modes == "facets":
+                workspace.forget([FACETS])
 
     @contextmanager
     def _stage(
@@ -171,11 +176,8 @@ class _Run:
                 "needed to look for modes. Export more chats and run the command again."
             )
         outputs = (self.ws.categorized_messages, self.ws.label_scores)
-        helped = (
-            {"model": self.helper.identity, "budget": self.helper.budget, "prompt": prompt_version()}
-            if self.helper
-            else {}
-        )
+        helper = self.helper if self.helper and self.helper.budget else None
+        helped = {"model": helper.identity, "budget": helper.budget, "prompt": prompt_version()} if helper else {}
         with self._stage(
             "label", lambda: outputs, read=self.prints["read"], labeller=Labeller.load().version, **helped
         ) as progress:
@@ -186,9 +188,9 @@ class _Run:
                 workers=profile.workers, batch=profile.batch, total=total, progress=progress,
             )  # fmt: skip
             self.ws.model_labels_report.unlink(missing_ok=True)
-            if self.helper is not None:
+            if helper is not None:
                 asked = self.watcher.stage("Asking the model", done=False)
-                if improve_labels(self.ws, self.helper, asked) is None:
+                if improve_labels(self.ws, helper, asked) is None:
                     raise DeclinedError(
                         "Nothing was asked. Run the same command without --llm to go on with the offline labels."
                     )
@@ -226,7 +228,7 @@ class _Run:
             if progress is None:
                 return
             scores = self.scores
-            evidence = self._evidence(embedded=self.embedder is not None)
+            evidence = load_evidence(self.ws, scores, embedded=self.embedder is not None)
             if int((evidence.strength > 0).sum()) < MIN_MESSAGES:
                 raise NothingToDiscoverError(
                     f"Fewer than {MIN_MESSAGES} of your messages hold words of your own, too few to look for modes. "
@@ -237,20 +239,27 @@ class _Run:
                 bootstraps=s.bootstraps, sample=s.profile.sample, progress=progress,
             )  # fmt: skip
             points, at = _single_threaded(project)(evidence.matrix, modes.labels, MAP_POINTS, s.seed)
-            info = _ModesInfo(
-                modes.stability, modes.candidates, modes.chosen, modes.why, modes.outliers, modes.empty,
-                {
-                    "topic": leak(modes.labels, scores.labels["topic"]),
-                    "language": leak(modes.labels, scores.languages),
-                    "length": leak(modes.labels, np.digitize(scores.counts[:, 0], [2.2, 3.3, 4.4, 5.5]).tolist()),
-                },
-                self.embedder.embedder.name if self.embedder else "",
+            save_modes(
+                self.ws, modes, points, at, _leaks(modes, scores),
+                embedder=self.embedder.embedder.name if self.embedder else "",
             )  # fmt: skip
-            with writing(self.ws.modes) as f:
-                np.savez(
-                    f, labels=modes.labels, centres=modes.centres, margin=modes.margin, map_points=points, map_rows=at
-                )
-            self.ws.write_json(self.ws.modes_info, info)
+
+    def facets(self) -> None:
+        """Conversations -> their facets' groups, where the settings want them; else those of an earlier run that still hold."""
+        read = self.prints["read"]
+        helper = self.helper if self.settings.modes == "facets" else None
+        if helper is not None and find_facets(self.ws, helper, self.settings, read, self.watcher):
+            self.resumed.append(FACETS)
+        self._take_facets(load_facets(self.ws, self.settings, read))
+
+    def _take_facets(self, found: FacetModes | None) -> None:
+        stamp = self.ws.stamp(FACETS)
+        if found is not None and stamp is not None:
+            self._facets, self.prints[FACETS] = found, stamp.fingerprint
+        elif self.settings.modes == "facets":
+            raise NothingToDiscoverError(
+                f"The facets in {self.ws.root} are missing or damaged; run `innercouncil discover EXPORT --modes facets` again."
+            )
 
     def continue_from_cluster(self) -> None:
         """Take the stamps of the finished stages as they are."""
@@ -260,42 +269,40 @@ class _Run:
                 load_discovery(self.ws)
                 raise self._incomplete()
             self.prints[name] = stamp.fingerprint
-        if self._modes_info().embedder and not self.ws.embeddings.is_file():
+        if embedder_of(self.ws) and not self.ws.embeddings.is_file():
             raise self._incomplete()
+        if self.settings.modes == "facets" or self.ws.mode_comparison.exists():
+            self._take_facets(load_facets(self.ws))
 
     def _incomplete(self) -> NothingToDiscoverError:
         return NothingToDiscoverError(
             f"The workspace {self.ws.root} is incomplete; run `innercouncil discover EXPORT` again."
         )
 
-    def _evidence(self, *, embedded: bool) -> Evidence:
-        s = self.scores
-        block = load_block(self.ws) if embedded else None
-        return build_evidence(s.probabilities, s.counts, s.conversations.tolist(), embedding=block)
-
-    def _modes_info(self) -> _ModesInfo:
-        return msgspec.json.decode(self.ws.modes_info.read_bytes(), type=_ModesInfo)
-
     def _modes(self) -> tuple[Modes, npt.NDArray[np.float32], npt.NDArray[np.int32], dict[str, float]]:
-        info = self._modes_info()
-        with np.load(self.ws.modes, allow_pickle=False) as z:
-            modes = Modes(
-                z["labels"], z["centres"], z["margin"], info.stability, info.candidates, info.chosen, info.why,
-                info.outliers, info.empty,
-            )  # fmt: skip
-            return modes, z["map_points"], z["map_rows"], info.leak
+        """The modes that personas are made of: the default's, or the facets' groups."""
+        if self.settings.modes == "labels" or self._facets is None:
+            return load_modes(self.ws)
+        s, evidence, seed = self.scores, self._full_evidence(), self.settings.seed
+        modes, _ = message_modes(self._facets, s.conversations, evidence, seed)
+        points, at = _single_threaded(project)(evidence.matrix, modes.labels, MAP_POINTS, seed)
+        return modes, points, at, _leaks(modes, s)
 
     def personas(self) -> None:
         """Modes and texts -> personas, prompts, per-persona files, with the person's changes applied."""
         changes = database.changes(self.ws.database)
         parts = {"cluster": self.prints["cluster"], "tokens": self.settings.prompt_tokens, "changes": changes}
+        if self.settings.modes == "facets":
+            parts[FACETS] = self.prints[FACETS]
         with self._stage("personas", self._persona_outputs, **parts) as progress:
             if progress is None:
                 return
             modes, points, at, leaks = self._modes()
             scores = self.scores
             inputs = Inputs(scores.ids, scores.conversations.tolist(), scores.counts, scores.labels, scores.languages)
-            groups = [Group(None, modes.stability[c], "discovered") for c in range(len(modes.centres))]
+            by_model = self._facets is not None and self.settings.modes == "facets"
+            names = self._facets.names if self._facets and by_model else (None,) * len(modes.centres)
+            groups = [Group(names[c], modes.stability[c], "discovered") for c in range(len(modes.centres))]
             redactor = Redactor()
             built = self._build(inputs, modes, groups, redactor, progress)
             if any(c.action in ("merge", "split", "drop") for c in changes):
@@ -310,9 +317,12 @@ class _Run:
             self._write_persona_files(discovery, modes, generated)
             self.ws.write_json(self.ws.offline_personas, {p.slug: p for p in offline})
 
+    def _full_evidence(self) -> Evidence:
+        """The evidence the default's modes were found in."""
+        return load_evidence(self.ws, self.scores, embedded=bool(embedder_of(self.ws)))
+
     def _matrix(self) -> npt.NDArray[np.float32]:
-        """The evidence the modes were found in."""
-        return self._evidence(embedded=bool(self._modes_info().embedder)).matrix
+        return self._full_evidence().matrix
 
     def _build(
         self,
@@ -385,10 +395,9 @@ class _Run:
 
     def _analysis_settings(self) -> dict[str, Any]:
         settings = {"weights": BLOCK_WEIGHTS, "neighbour_pull": NEIGHBOUR_PULL, "labeller": Labeller.load().version}
-        embedder = self._modes_info().embedder
-        if embedder:
+        if embedder := embedder_of(self.ws):
             settings |= {"weights": BLOCK_WEIGHTS | {"embedding": EMBEDDING_WEIGHT}, "embedder": embedder}
-        return settings
+        return settings | ({"modes": "facets"} if self.settings.modes == "facets" else {})
 
     def _write_persona_files(self, discovery: Discovery, modes: Modes, generated: Sequence[Persona]) -> None:
         with disk_errors(self.ws.clusters):
@@ -422,13 +431,34 @@ class _Run:
 
     def report(self) -> None:
         """Everything found -> report.html."""
-        with self._stage("report", lambda: (self.ws.report,), personas=self.prints["personas"]) as progress:
+        parts = {"personas": self.prints["personas"]}
+        outputs = [self.ws.report]
+        if self._facets is not None:
+            parts |= {name: self.prints[name] for name in ("cluster", FACETS)}
+            outputs.append(self.ws.mode_comparison)
+        with self._stage("report", lambda: outputs, **parts) as progress:
             if progress is None:
                 return
             discovery = load_discovery(self.ws)
-            page = render_report(discovery, self.import_report(), generated=_data_until(discovery), version=__version__)
+            page = render_report(
+                discovery, self.import_report(), generated=_data_until(discovery), version=__version__,
+                comparison=self._compare(discovery),
+            )  # fmt: skip
             with writing(self.ws.report) as f:
                 f.write(page.encode("utf-8"))
+
+    def _compare(self, discovery: Discovery) -> ModeComparison | None:
+        """mode_comparison.json, where there are facets that belong to this run; what another run left is taken away."""
+        if self._facets is None:
+            self.ws.mode_comparison.unlink(missing_ok=True)
+            return None
+        s, modes = self.settings, load_modes(self.ws)[0]
+        comparison = compare_modes(
+            self.ws, Sides(modes, self._facets), self.scores, self._full_evidence(), used=s.modes, requested=s.clusters,
+            personas=discovery.personas, seed=s.seed,
+        )  # fmt: skip
+        self.ws.write_json(self.ws.mode_comparison, comparison)
+        return comparison
 
     def outcome(self) -> Outcome:
         """What the terminal shows."""
@@ -440,10 +470,26 @@ class _Run:
             "analysis": ws.cluster_analysis,
             "labels": ws.categorized_messages,
         }
+        comparison = load_comparison(ws)
+        if comparison is not None:
+            files |= {
+                "comparison": ws.mode_comparison,
+                "facets": ws.conversation_facets,
+                "hierarchy": ws.facet_hierarchy,
+            }
         asked = None
         if ws.model_labels_report.exists():
             asked = msgspec.json.decode(ws.model_labels_report.read_bytes(), type=ModelLabelReport)
-        return Outcome(load_discovery(ws), self.import_report(), files, tuple(self.resumed), asked)
+        return Outcome(load_discovery(ws), self.import_report(), files, tuple(self.resumed), asked, comparison)
+
+
+def _leaks(modes: Modes, scores: Scores) -> dict[str, float]:
+    """What else the modes could be."""
+    return {
+        "topic": leak(modes.labels, scores.labels["topic"]),
+        "language": leak(modes.labels, scores.languages),
+        "length": leak(modes.labels, np.digitize(scores.counts[:, 0], [2.2, 3.3, 4.4, 5.5]).tolist()),
+    }
 
 
 def _prompts_of(personas: Sequence[Persona]) -> dict[str, Any]:

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from innercouncil.app.labelling import read_messages
+from innercouncil.app.labelling import Scores, read_messages
 from innercouncil.discovery.embedding import TEXT_CHARS, near_key, reduce_vectors
+from innercouncil.discovery.evidence import Evidence, build_evidence
 from innercouncil.discovery.redaction import Redactor
 from innercouncil.llm.embedders.select import open_folder, parse_embedder
 from innercouncil.model.ports import Embedder
@@ -87,6 +88,12 @@ def load_block(workspace: Workspace) -> npt.NDArray[np.float32]:
     """What `embed_messages` wrote, (n, r)."""
     with np.load(workspace.embeddings, allow_pickle=False) as z:
         return np.asarray(z["block"], dtype=np.float32)
+
+
+def load_evidence(workspace: Workspace, scores: Scores, *, embedded: bool) -> Evidence:
+    """The evidence of all messages, with the embedder's block where the modes were found with one."""
+    block = load_block(workspace) if embedded else None
+    return build_evidence(scores.probabilities, scores.counts, scores.conversations.tolist(), embedding=block)
 
 
 def _own_words(workspace: Workspace, chosen: ChosenEmbedder) -> Iterator[str]:

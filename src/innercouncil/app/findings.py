@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from innercouncil.model.errors import NothingToDiscoverError
+from innercouncil.model.facets import Way
 from innercouncil.model.persona import Change, Discovery, PromptLine, SystemPrompt
 from innercouncil.model.tokens import estimate_tokens
 from innercouncil.store import database
@@ -31,6 +32,11 @@ def load_discovery(workspace: Workspace) -> Discovery:
         raise NothingToDiscoverError(
             f"There are no personas in {workspace.root} yet; run `innercouncil discover EXPORT` first."
         ) from None
+
+
+def way_of(discovery: Discovery) -> Way:
+    """How the personas' modes were found."""
+    return "facets" if discovery.analysis.settings.get("modes") == "facets" else "labels"
 
 
 def changed(workspace: Workspace, change: Change) -> None:

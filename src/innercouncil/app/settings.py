@@ -8,6 +8,7 @@ import msgspec
 
 from innercouncil.discovery.cluster import BOOTSTRAPS, SAMPLE
 from innercouncil.discovery.prompt_writer import DEFAULT_BUDGET
+from innercouncil.model.facets import Way
 
 Mode = Literal["8GB", "16GB", "32GB"]
 
@@ -34,6 +35,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Options of `discover`."""
 
     clusters: int | None = None
+    modes: Way = "labels"
+    """How modes are found: from the offline labels, or from facets that a model extracts."""
     mode: Mode = "16GB"
     seed: int = 0
     prompt_tokens: int = DEFAULT_BUDGET

@@ -17,7 +17,9 @@ from innercouncil.cli.options import WORKSPACE, with_options
 from innercouncil.cli.progress import StageProgress
 from innercouncil.cli.terminal import clean, print_json
 from innercouncil.model.errors import UsageError
+from innercouncil.model.facets import Way
 from innercouncil.reporting.summary import print_summary
+from innercouncil.reporting.ways import told_of_facets
 from innercouncil.store.workspace import Workspace
 
 _DEFAULTS: Final = Settings()
@@ -42,13 +44,19 @@ OPTIONS: Final = (
     click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout."),
 )  # fmt: skip
 
+MODES: Final = click.option(
+    "--modes", type=click.Choice(["labels", "facets"]), default=_DEFAULTS.modes, show_default=True,
+    help="How modes are found: from the offline labels, or from what a model (--llm) says of each conversation.",
+)  # fmt: skip
+
 
 @click.command(epilog="Example: innercouncil discover ~/Downloads/chatgpt-export.zip --workspace data")
 @click.argument("export", type=click.Path(path_type=Path))
-@with_options(WORKSPACE, *OPTIONS, *LLM_OPTIONS, LLM_BUDGET)
+@with_options(WORKSPACE, MODES, *OPTIONS, *LLM_OPTIONS, LLM_BUDGET)
 def discover(
     export: Path,
     workspace: Path,
+    modes: Way,
     clusters: int | None,
     mode: Mode,
     refresh: bool,
@@ -68,7 +76,13 @@ def discover(
     Open WebUI, LM Studio or llm. Nothing leaves this machine, unless you name a model elsewhere with --llm. Interrupted, the same command goes on where it stopped.
     """
     settings = Settings(
-        clusters=clusters, mode=mode, seed=seed, prompt_tokens=prompt_tokens, refresh=refresh, embedder=embedder
+        clusters=clusters,
+        modes=modes,
+        mode=mode,
+        seed=seed,
+        prompt_tokens=prompt_tokens,
+        refresh=refresh,
+        embedder=embedder,
     )
     run_discovery(
         export, workspace, settings, as_json=as_json, choice=Choice(llm, llm_model, yes, llm_price, llm_budget)
@@ -91,6 +105,8 @@ def run_discovery(
             f"{m.changed} got another label, {m.rejected} answers were not valid, twice, and the offline labels stand.",
             err=True,
         )
+    if outcome.comparison is not None and outcome.comparison.hierarchy is not None and settings.modes == "facets":
+        click.echo(clean(told_of_facets(outcome.comparison.hierarchy.report)), err=True)
     show(outcome, as_json=as_json)
 
 
@@ -106,10 +122,11 @@ def show(outcome: Outcome, *, as_json: bool) -> None:
             "files": {name: str(path) for name, path in outcome.files.items()},
             "resumed": outcome.resumed,
             "model_labels": msgspec.to_builtins(outcome.model_labels),
+            "comparison": msgspec.to_builtins(outcome.comparison),
         }
         print_json(data)
     else:
-        print_summary(Console(), outcome.discovery, outcome.report, outcome.files)
+        print_summary(Console(), outcome.discovery, outcome.report, outcome.files, outcome.comparison)
 
 
 def persona_row(persona: dict[str, Any]) -> dict[str, Any]:

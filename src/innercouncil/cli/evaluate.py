@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from innercouncil.app.evaluate_modes import evaluate_modes
 from innercouncil.app.evaluate_prompts import evaluate_prompts
 from innercouncil.app.helper_model import Price
 from innercouncil.cli.helper import LLM_OPTIONS, Choice, chosen_model
@@ -17,12 +18,13 @@ from innercouncil.cli.options import JSON, WORKSPACE, with_options
 from innercouncil.cli.progress import StageProgress
 from innercouncil.cli.terminal import clean, print_json
 from innercouncil.model.quality import Accuracy, PromptQuality, PromptSet
+from innercouncil.reporting.summary import print_comparison
 from innercouncil.store.workspace import Workspace
 
 
 @click.group(epilog="Example: innercouncil evaluate prompts")
 def evaluate() -> None:
-    """Measure the personas' prompts on messages they were not made from."""
+    """Measure the modes, and the personas' prompts on messages they were not made from."""
 
 
 @evaluate.command(epilog="Example: innercouncil evaluate prompts --llm ollama --json")
@@ -50,6 +52,26 @@ def prompts(
         print_json(quality)
     else:
         _print(Console(), quality)
+
+
+@evaluate.command(epilog="Example: innercouncil evaluate modes --gold labels.json --json")
+@with_options(WORKSPACE, JSON)
+@click.option(
+    "--gold", type=click.Path(path_type=Path, dir_okay=False), metavar="LABELS.json",
+    help="JSON object of message ids and their true modes, to measure against.",
+)  # fmt: skip
+def modes(workspace: Path, as_json: bool, gold: Path | None) -> None:
+    """Show the ways of finding modes side by side: offline labels, and a model's facets where `discover --modes facets` ran."""
+    comparison = evaluate_modes(Workspace(workspace), gold)
+    if as_json:
+        print_json(comparison)
+        return
+    console = Console()
+    print_comparison(console, comparison)
+    if comparison.hierarchy is None:
+        console.print(
+            Text("No facets yet: `innercouncil discover EXPORT --modes facets --llm WHERE` adds them.", style="dim")
+        )
 
 
 def _print(console: Console, q: PromptQuality) -> None:

@@ -22,8 +22,8 @@ LLM_OPTIONS: Final = (
     click.option("--llm-price", type=(float, float), metavar="READ WRITE", callback=lambda _c, _p, v: Price(*v) if v else None, help="Price of a million tokens read and written, to see the cost beforehand."),
 )  # fmt: skip
 LLM_BUDGET: Final = click.option(
-    "--llm-budget", type=click.IntRange(1, 1_000_000), default=DEFAULT_BUDGET, show_default=True,
-    help="Most messages to let it label: those the offline labeller is least sure of.",
+    "--llm-budget", type=click.IntRange(0, 1_000_000), default=DEFAULT_BUDGET, show_default=True,
+    help="Most messages to let it label: those the offline labeller is least sure of; 0 to let it label none.",
 )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from innercouncil.app.discover import rebuild_personas
-from innercouncil.app.findings import changed, load_discovery
+from innercouncil.app.findings import changed, load_discovery, way_of
 from innercouncil.app.helper_model import Price
 from innercouncil.app.personas import follow_change
 from innercouncil.app.settings import Settings
@@ -275,7 +275,9 @@ def _settings(ws: Workspace) -> Settings:
     """The settings the personas were made with."""
     analysis = load_discovery(ws)
     budget = analysis.personas[0].prompt.budget if analysis.personas else Settings().prompt_tokens
-    return Settings(clusters=analysis.analysis.requested, seed=analysis.analysis.seed, prompt_tokens=budget)
+    return Settings(
+        clusters=analysis.analysis.requested, seed=analysis.analysis.seed, prompt_tokens=budget, modes=way_of(analysis)
+    )
 
 
 def _find(discovery: Discovery, slug: str) -> Persona:

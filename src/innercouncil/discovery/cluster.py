@@ -145,7 +145,7 @@ def _stability(
         table = np.zeros((k, k))
         np.add.at(table, (mine, theirs), 1)
         union = table.sum(axis=1, keepdims=True) + table.sum(axis=0, keepdims=True) - table
-        total += (table / union).max(axis=1)
+        total += np.divide(table, union, out=np.zeros_like(table), where=union > 0).max(axis=1)
         tick()
     return tuple(float(x) for x in total / runs)
 

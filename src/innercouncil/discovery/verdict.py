@@ -22,6 +22,11 @@ def verdict_of(modes: Modes, requested: int | None) -> str:
             f"No separate modes: {'there is too little text to tell modes apart' if k == 1 else 'the clusters are not set apart more than chance would'}. "
             "Take the personas below as a description of one way of thinking, cut into pieces."
         )
+    if not any(modes.stability):
+        return (
+            "No separate modes: the groups have no more to do with your messages than groups drawn by lot. "
+            "Do not rely on them; find modes offline, or ask another model."
+        )
     if requested and shaky:
         return (
             f"You asked for {requested}, but only {k - shaky} of them come back when conversations are resampled; "

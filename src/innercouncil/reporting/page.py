@@ -14,7 +14,9 @@ import jinja2
 from markupsafe import Markup
 
 from innercouncil.model.conversation import ImportReport
+from innercouncil.model.facets import ModeComparison
 from innercouncil.model.persona import CandidateK, Claim, ClusterAnalysis, Discovery, LabelLift, Persona
+from innercouncil.reporting.ways import compared
 
 COLOURS: Final = (
     ("#1f43d0", "#5986fc"), ("#e06200", "#f76c17"), ("#3f8f7e", "#72fad6"),
@@ -50,8 +52,15 @@ _CONTROL_RE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _MONTH_RE: Final = re.compile(r"(\d{4})-(0[1-9]|1[0-2])")
 
 
-def render_report(discovery: Discovery, report: ImportReport, *, generated: str, version: str) -> str:
-    """The page as text; same arguments, same bytes. Everything from the export is escaped."""
+def render_report(
+    discovery: Discovery,
+    report: ImportReport,
+    *,
+    generated: str,
+    version: str,
+    comparison: ModeComparison | None = None,
+) -> str:
+    """The page as text; same arguments, same bytes. Everything from the export and from a model is escaped."""
     personas = discovery.personas
     texts = {e.id: e.text for p in personas for e in p.exemplars}
     dated = sorted({m for p in personas for m in p.months if _MONTH_RE.fullmatch(m)})
@@ -64,6 +73,7 @@ def render_report(discovery: Discovery, report: ImportReport, *, generated: str,
         analysis=discovery.analysis,
         candidates=[_candidate(c, discovery.analysis) for c in discovery.analysis.candidates],
         leak=[_leak(name, value) for name, value in discovery.analysis.leak.items()],
+        ways=compared(comparison) if comparison is not None and comparison.hierarchy is not None else None,
         report=report,
         format=FORMATS.get(report.format, report.format),
         skipped=sum(report.skipped.values()),

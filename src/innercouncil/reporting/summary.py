@@ -13,8 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from innercouncil.model.conversation import ImportReport
+from innercouncil.model.facets import ModeComparison
 from innercouncil.model.persona import Discovery, Persona
 from innercouncil.reporting.page import times
+from innercouncil.reporting.ways import ROWS, TITLES, row_of, told_of_facets, told_of_grounding
 
 # Whole escape sequences (CSI, OSC and the other string commands, two-character ones), then whatever control is left.
 _ESCAPE_RE: Final = re.compile(
@@ -32,7 +34,10 @@ MAX_TREND: Final = 48
 QUOTE_CHARS: Final = 220
 
 
-def print_summary(console: Console, discovery: Discovery, report: ImportReport, files: Mapping[str, Path]) -> None:
+def print_summary(
+    console: Console, discovery: Discovery, report: ImportReport, files: Mapping[str, Path],
+    comparison: ModeComparison | None = None,
+) -> None:  # fmt: skip
     """Print what was found. Control characters of the export never reach the terminal."""
     console.print(_plain(discovery.analysis.verdict, "bold"))
     console.print(_plain(_read(report), "dim"))
@@ -42,6 +47,8 @@ def print_summary(console: Console, discovery: Discovery, report: ImportReport, 
         console.print(Panel(body, title=title, title_align="left", padding=(0, 1)))
     if len(discovery.personas) > 1:
         _print_tables(console, discovery)
+    if comparison is not None:
+        print_comparison(console, comparison)
     _print_left_out(console, discovery, report)
     console.print()
     width = max((len(name) for name in files), default=0)
@@ -147,6 +154,43 @@ def _shares(
         total = sum(row.values()) or 1
         out.add_row(_plain(p.name), *(_percent(row.get(c, 0) / total) for c in columns))
     return out
+
+
+def print_comparison(console: Console, c: ModeComparison) -> None:
+    """Print the ways of finding modes side by side."""
+    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+    table.add_column("")
+    for w in c.ways:
+        table.add_column(TITLES[w.way] + (" (used)" if w.way == c.used else ""), justify="right", overflow="fold")
+    for label in ROWS:
+        table.add_row(label, *(row_of(w, label) for w in c.ways))
+    if any(w.gold_ari is not None for w in c.ways):
+        table.add_row(f"ARI against {c.gold_messages:,} known", *(f"{w.gold_ari or 0:.3f}" for w in c.ways))
+        table.add_row("V-measure against them", *(f"{w.gold_v or 0:.3f}" for w in c.ways))
+    console.print(table)
+    for w in c.ways:
+        console.print(_plain(f"{TITLES[w.way]}: {w.verdict}", "dim"))
+    if c.hierarchy is None:
+        return
+    console.print(_plain(f"agreement of the two over {c.messages:,} messages: ARI {c.ari:.2f}, AMI {c.ami:.2f}"))
+    console.print(_crossed(c))
+    console.print(_plain(told_of_grounding(c), "dim"))
+    console.print(_plain(told_of_facets(c.hierarchy.report), "dim"))
+    for group in c.hierarchy.groups:
+        children = ", ".join(f"{g.name} ({g.size:,})" for g in group.children)
+        console.print(_plain(f"{group.name} ({group.size:,} conversations): {children}", "dim"))
+
+
+def _crossed(c: ModeComparison) -> Table:
+    """Messages by offline mode and facet group."""
+    table = Table(box=None, header_style="dim", padding=(0, 1, 0, 0))
+    table.add_column(Text("messages"), overflow="fold")
+    for name in (*(m.name for m in c.ways[1].modes), "no group"):
+        table.add_column(_plain(name), justify="right", overflow="fold")
+    for name, row in zip((*(m.name for m in c.ways[0].modes), "no mode"), c.table, strict=True):
+        if any(row):
+            table.add_row(_plain(name), *(f"{n:,}" if n else "–" for n in row))
+    return table
 
 
 def _print_left_out(console: Console, discovery: Discovery, report: ImportReport) -> None:

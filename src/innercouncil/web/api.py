@@ -21,7 +21,7 @@ from innercouncil.app import personas as people
 from innercouncil.app.council import House, options_from
 from innercouncil.app.council_settings import CouncilSettings
 from innercouncil.app.doctor import Found, Line, examine, list_models, pull_model
-from innercouncil.app.findings import changed, load_discovery
+from innercouncil.app.findings import changed, load_discovery, way_of
 from innercouncil.app.helper_model import DEFAULT_BUDGET, HelperModel, Offer
 from innercouncil.app.messages import find_message
 from innercouncil.llm.select import FORMS, parse_model
@@ -741,7 +741,9 @@ def rebuild(house: House, request: Request, *changes: Change) -> JobOut:
 
         analysis = load_discovery(house.workspace)
         budget = analysis.personas[0].prompt.budget
-        settings = Settings(clusters=analysis.analysis.requested, seed=analysis.analysis.seed, prompt_tokens=budget)
+        settings = Settings(
+            clusters=analysis.analysis.requested, seed=analysis.analysis.seed, prompt_tokens=budget, modes=way_of(analysis),
+        )  # fmt: skip
         for change in changes:
             changed(house.workspace, change)
             rebuild_personas(house.workspace, settings, watcher)
