@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -189,11 +191,8 @@ def test_words_drawn_by_lot_are_not_shown_as_good(own):
 
 def test_agreement_is_one_where_the_facets_say_what_the_labels_say(judged):
     c = judged[0].comparison
-    rows = [row for row in c.table if any(row)]
-    if all(sum(n > 0 for n in row) == 1 for row in rows):
-        assert (c.ari, c.ami) == (1.0, 1.0)
-    else:
-        assert c.ari < 1.0
+    assert (c.ari, c.ami) == (1.0, 1.0)
+    assert sorted(n for row in c.table for n in row if n) == [24, 24, 28, 39]
 
 
 def test_where_the_model_says_nothing_valid_the_offline_evidence_places_the_conversation(own):
@@ -345,3 +344,18 @@ def test_what_is_called_wrongly_is_told_in_a_sentence(args, told, tmp_path):
     assert result.returncode == (1 if "x.gguf" in args else 2)
     assert any(t in result.stderr for t in told.split("|")), result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_evaluate_modes_tells_it_in_the_terminal_and_as_json(judged, discovered):
+    def evaluate(*args: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "innercouncil", "evaluate", "modes", *args]
+        return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+
+    both = evaluate("--workspace", judged[1])
+    assert both.returncode == 0, both.stderr
+    assert "ARI 1.00, AMI 1.00" in both.stdout
+    assert "Facets by a model (used)" in both.stdout
+    alone = evaluate("--workspace", discovered[1], "--json")
+    assert [w["way"] for w in json.loads(alone.stdout)["ways"]] == ["labels"]
+    wrong = evaluate("--workspace", judged[1], "--gold", judged[1] / "nothing.json")
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)

@@ -175,7 +175,9 @@ def message_modes(
         distance = np.round(np.linalg.norm(centres - evidence.matrix[rows].mean(axis=0), axis=1), 6)
         labels[rows] = int(distance.argmin())
         margin[rows] = 1 - np.sort(distance)[0] / max(np.sort(distance)[1], 1e-9) if count > 1 else 1.0
-    means = np.array([evidence.matrix[conversations == c].mean(axis=0) for c in range(len(found.labels))])
+    sums = np.zeros((len(found.labels), evidence.matrix.shape[1]))
+    np.add.at(sums, conversations, evidence.matrix)
+    means = sums / np.bincount(conversations, minlength=len(sums))[:, None]
     ground = grounding(means, np.asarray(found.labels), seed)
     stability = found.stability if count == 1 or ground.real else (0.0,) * count
     far = int((labels < 0).sum()) - empty

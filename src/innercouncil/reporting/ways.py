@@ -13,13 +13,17 @@ ROWS: Final = ("modes", "stability of each", "mean stability", "separation (by c
 
 def told_of_facets(report: FacetReport) -> str:
     """What became of a model's answers about facets, in one sentence."""
-    why = ", ".join(f"{n} × {reason}" for reason, n in report.reasons.items())
-    placed = f" and the offline evidence places them ({why})" if report.rejected else ""
-    return (
-        f"{report.model} described {report.accepted:,} of {report.conversations:,} conversations; {report.asked_again:,} had to be "
-        f"asked again, {report.rejected:,} were not validly described, twice{placed}. "
-        f"It named {report.groups - report.unnamed:,} of {report.groups:,} groups; the others carry the words that set them apart."
-    )
+    told = [f"{report.model} described {report.accepted:,} of {report.conversations:,} conversations"]
+    if report.asked_again:
+        told.append(f"{report.asked_again:,} had to be asked again")
+    if report.rejected:
+        why = ", ".join(f"{n:,} × {reason}" for reason, n in report.reasons.items())
+        told.append(
+            f"{report.rejected:,} were not validly described twice, and the offline evidence places them ({why})"
+        )
+    named = f"it named {report.groups - report.unnamed:,} of {report.groups:,} groups"
+    told.append(named + (", the others carry the words that set them apart" if report.unnamed else ""))
+    return "; ".join(told) + "."
 
 
 def told_of_grounding(c: ModeComparison) -> str:
