@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 from collections.abc import AsyncGenerator
 
+import msgspec
 import pytest
 
 from innercouncil.discovery.model_labels import (
+    FIELDS,
     Labels,
     Question,
     ask,
@@ -199,3 +202,36 @@ def test_the_schema_allows_exactly_the_known_labels():
 
 def test_a_scripted_model_fits_the_port():
     assert isinstance(Scripted(), ChatModel)
+
+
+@pytest.mark.parametrize(
+    ("right", "least", "most"), [(0.05, -0.01, 0.01), (0.5, -0.02, 0.2), (0.8, 0.15, 0.5), (1.0, 0.3, 0.5)]
+)
+def test_a_judge_whose_right_answers_are_known_helps_as_far_as_it_is_right(right, least, most):
+    """600 messages, 60% of the acts right offline; the judge knows the truth and says it so often."""
+    drawn = random.Random(int(100 * right))
+    acts = FIELDS["act"]
+    truth, messages = [], []
+    for n in range(600):
+        sure = n % 3 == 0
+        true = drawn.choice(acts)
+        guess = true if sure or drawn.random() < 0.4 else drawn.choice(acts)
+        m = message(f"{'x' * (n + 1)}", 0.95 if sure else 0.5)
+        messages.append(msgspec.structs.replace(m, act=guess))
+        truth.append(true)
+    questions, checks = choose(messages, budget=600), choose_checks(messages)
+    known = {}
+    for q in (*questions, *checks):
+        true = truth[q.rows[0]]
+        said = true if drawn.random() < right else drawn.choice([a for a in acts if a != true])
+        known[q.shown.key] = {"topic_category": "software", "act": said, "tone": "commanding"}
+    trust = measure_trust(messages, checks, known)
+    merged = list(messages)
+    for q in questions:
+        for row in q.rows:
+            merged[row] = merge_labels(messages[row], known[q.shown.key], "judge", trust)
+
+    def share(found: list[LabelledMessage]) -> float:
+        return sum(m.act == t for m, t in zip(found, truth, strict=True)) / len(truth)
+
+    assert least <= share(merged) - share(messages) <= most
