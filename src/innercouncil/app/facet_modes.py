@@ -46,7 +46,7 @@ from innercouncil.model.errors import DeclinedError, NothingToDiscoverError
 from innercouncil.model.facets import ConversationFacets, FacetGroup, FacetHierarchy, FacetReport, Facets
 from innercouncil.model.persona import CandidateK
 from innercouncil.model.ports import ChatModel, Estimate
-from innercouncil.store.workspace import Workspace, disk_errors, fingerprint, writing
+from innercouncil.store.workspace import Workspace, disk_errors, fingerprint, whole_lines, writing
 
 STAGE: Final = "facets"
 FAR, LACKING = -1, -2
@@ -276,17 +276,11 @@ class _Answers:
         self.path, self.model = path, model
         self.known: dict[str, _Kept] = {}
         decoder = msgspec.json.Decoder(_Kept)
-        with contextlib.suppress(FileNotFoundError):
-            data = path.read_bytes()
-            if data and not data.endswith(b"\n"):  # a kill cut the last line short
-                data = data[: data.rfind(b"\n") + 1]
-                with writing(path) as out:
-                    out.write(data)
-            for line in data.splitlines():
-                with contextlib.suppress(msgspec.MsgspecError):
-                    kept = decoder.decode(line)
-                    if kept.model == model:
-                        self.known[kept.key] = kept
+        for line in whole_lines(path):
+            with contextlib.suppress(msgspec.MsgspecError):
+                kept = decoder.decode(line)
+                if kept.model == model:
+                    self.known[kept.key] = kept
 
     def get(self, key: str, kind: type[T]) -> Answer[T]:
         """What was answered; nothing where the file holds what is no such answer."""

@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from importlib import resources
 from typing import NamedTuple
 
 from innercouncil.app.backends import Backends
@@ -15,6 +14,7 @@ from innercouncil.llm.select import parse_model
 from innercouncil.model.errors import UsageError
 from innercouncil.model.ports import ChatModel, ChatRequest, ChatTurn, Chunk, Estimate, Usage, complete
 from innercouncil.model.tokens import estimate_tokens
+from innercouncil.prompts import template
 from innercouncil.store.database import Database
 from innercouncil.store.workspace import Workspace
 
@@ -134,8 +134,8 @@ class HelperModel:
         return self._agrees(Offer(self.label, estimate, asyncio.run(self._measure()), self.remote))
 
     async def _measure(self) -> Speed:
-        text = resources.files("innercouncil.prompts").joinpath("speed_probe.md.jinja").read_text("utf-8")
-        turns = (ChatTurn("user", text.partition("-#}\n")[2]),)
+        text = template("speed_probe").render()
+        turns = (ChatTurn("user", text),)
         model = await self._backends.open(self._name)
         taken: list[float] = []
         written = prompt = 1

@@ -29,7 +29,7 @@ from innercouncil.discovery.model_labels import (
 from innercouncil.discovery.redaction import Redactor
 from innercouncil.model.labels import LabelledMessage
 from innercouncil.model.ports import ChatModel, Estimate
-from innercouncil.store.workspace import Workspace, disk_errors, writing
+from innercouncil.store.workspace import Workspace, disk_errors, whole_lines
 
 
 class Helper(Protocol):
@@ -147,17 +147,11 @@ def _read(path: Path, model: str) -> _Answers:
     """What was answered before; a line that a kill cut short is left out."""
     known: dict[str, Labels | None] = {}
     decoder = msgspec.json.Decoder(_Kept)
-    with contextlib.suppress(FileNotFoundError):
-        data = path.read_bytes()
-        if data and not data.endswith(b"\n"):
-            data = data[: data.rfind(b"\n") + 1]
-            with writing(path) as out:
-                out.write(data)
-        for line in data.splitlines():
-            with contextlib.suppress(msgspec.MsgspecError):
-                kept = decoder.decode(line)
-                if kept.model == model and (kept.labels is None or known_labels(kept.labels)):
-                    known[kept.key] = kept.labels
+    for line in whole_lines(path):
+        with contextlib.suppress(msgspec.MsgspecError):
+            kept = decoder.decode(line)
+            if kept.model == model and (kept.labels is None or known_labels(kept.labels)):
+                known[kept.key] = kept.labels
     return _Answers(path, model, known)
 
 

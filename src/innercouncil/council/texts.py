@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from functools import cache
-from importlib import resources
 from typing import Any, Final
 
 import jinja2
@@ -14,6 +13,7 @@ from innercouncil.model.council import Council
 from innercouncil.model.errors import UsageError
 from innercouncil.model.ports import ChatTurn
 from innercouncil.model.tokens import estimate_tokens
+from innercouncil.prompts import source
 
 TURN_TOKENS: Final = 8
 """What a chat template adds to a message."""
@@ -29,8 +29,7 @@ def _environment() -> jinja2.Environment:
 
 @cache
 def _template(name: str) -> jinja2.Template:
-    source = resources.files("innercouncil.prompts").joinpath(f"{name}.md.jinja").read_text("utf-8")
-    return _environment().from_string(source)
+    return _environment().from_string(source(name))
 
 
 def render(template: str, /, **values: Any) -> str:

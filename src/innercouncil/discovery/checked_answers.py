@@ -6,20 +6,17 @@ long stretch of what the model was shown. An answer that is not so is asked for 
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Awaitable, Callable, Sequence
-from functools import cache
-from importlib import resources
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
-import jinja2
 import msgspec
 
 from innercouncil.discovery.model_prompts import Guards
 from innercouncil.discovery.redaction import Redactor
 from innercouncil.model.errors import BackendRejectedError
 from innercouncil.model.ports import ChatModel, ChatRequest, ChatTurn, complete
+from innercouncil.prompts import fenced
 
 T = TypeVar("T")
 COPIED_WORDS: Final = 8
@@ -79,28 +76,6 @@ async def ask_checked(request: Request[T], model: ChatModel, *, seed: int = 0) -
     return Answer(None, why, 2)
 
 
-async def ask_each(
-    items: Sequence[T], one: Callable[[T], Awaitable[None]], *, at_once: int, progress: Callable[[int, int], None]
-) -> None:
-    """Await `one` for every item, a few at a time; the first error ends it. Raises what `one` raises."""
-    places = asyncio.Semaphore(at_once)
-    done = 0
-
-    async def in_turn(item: T) -> None:
-        nonlocal done
-        async with places:
-            await one(item)
-        done += 1
-        progress(done, len(items))
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            for item in items:
-                group.create_task(in_turn(item))
-    except* Exception as errors:
-        raise errors.exceptions[0] from None
-
-
 def _tidy(value: T, kind: type[T]) -> T:
     """The answer with every text on one line, without space around it."""
     fields: dict[str, str] = msgspec.to_builtins(value)
@@ -145,21 +120,9 @@ def text_schema(properties: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def fenced(text: str) -> str:
+def on_one_line(text: str) -> str:
     """A text on one line that cannot end the fence it stands in."""
-    return " ".join(text.split()).replace("<<<", "‹‹‹").replace(">>>", "›››")
-
-
-@cache
-def prompt_source(name: str) -> str:
-    """The text of a template in prompts/."""
-    return resources.files("innercouncil.prompts").joinpath(f"{name}.md.jinja").read_text("utf-8")
-
-
-@cache
-def prompt_template(name: str) -> jinja2.Template:
-    """The template, compiled."""
-    return jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(prompt_source(name))  # noqa: S701 - text for a model
+    return fenced(" ".join(text.split()))
 
 
 async def _text(request: Request[T], model: ChatModel, seed: int, temperature: float) -> str | None:

@@ -14,22 +14,20 @@ from typing import Final, NamedTuple
 import msgspec
 import numpy as np
 
+from innercouncil import prompts
 from innercouncil.discovery.checked_answers import (
     Answer,
     Request,
     all_trouble,
     ask_checked,
-    ask_each,
-    fenced,
-    prompt_source,
-    prompt_template,
+    on_one_line,
     text_schema,
     text_trouble,
 )
 from innercouncil.discovery.facet_groups import FEWEST, MOST, PER_GROUP, Grouping, central, key_terms, neighbours
 from innercouncil.discovery.model_prompts import Guards
 from innercouncil.model.facets import FacetGroup
-from innercouncil.model.ports import ChatModel, Estimate
+from innercouncil.model.ports import ChatModel, Estimate, ask_each
 from innercouncil.model.slug import slug_of
 from innercouncil.model.tokens import estimate_tokens
 
@@ -106,14 +104,15 @@ async def name_groups(
 ) -> None:  # fmt: skip
     """Ask about every group; `keep(key, answer)` gets each answer as it comes. Raises BackendError."""
 
-    async def one(question: GroupQuestion) -> None:
+    async def one(question: GroupQuestion) -> int:
         request = Request(
             render=lambda n: _render(question, n), pieces=len(question.members), type=GroupName, schema=name_schema(),
             max_tokens=ANSWER_TOKENS, trouble=lambda a: name_trouble(a, guards),
         )  # fmt: skip
         keep(question.key, await ask_checked(request, model, seed=seed))
+        return 1
 
-    await ask_each(questions, one, at_once=at_once, progress=progress)
+    await ask_each(questions, one, at_once=at_once, total=len(questions), progress=progress)
 
 
 def name_trouble(said: GroupName, guards: Guards) -> str:
@@ -174,10 +173,10 @@ def _group(said: GroupName | None, terms: str, taken: set[str], **rest: object) 
 @cache
 def naming_version() -> str:
     """Changes with the prompt's text."""
-    return hashlib.sha256(prompt_source("name_facet_group").encode()).hexdigest()[:16]
+    return hashlib.sha256(prompts.source("name_facet_group").encode()).hexdigest()[:16]
 
 
 def _render(question: GroupQuestion, shown: int) -> str:
-    return prompt_template("name_facet_group").render(
-        members=[fenced(t) for t in question.members[:shown]], others=[fenced(t) for t in question.others]
+    return prompts.template("name_facet_group").render(
+        members=[on_one_line(t) for t in question.members[:shown]], others=[on_one_line(t) for t in question.others]
     )

@@ -14,22 +14,20 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from innercouncil import prompts
 from innercouncil.discovery.checked_answers import (
     Answer,
     Request,
     all_trouble,
     ask_checked,
-    ask_each,
-    fenced,
-    prompt_source,
-    prompt_template,
+    on_one_line,
     text_schema,
     text_trouble,
 )
 from innercouncil.discovery.model_prompts import Guards
 from innercouncil.model.conversation import Message
 from innercouncil.model.facets import PURPOSES, Facets
-from innercouncil.model.ports import ChatModel, Estimate
+from innercouncil.model.ports import ChatModel, Estimate, ask_each
 from innercouncil.model.tokens import estimate_tokens
 
 WORDS: Final = {"task": (2, 18), "approach": (2, 18), "stance": (1, 14)}
@@ -101,14 +99,15 @@ async def extract(
     Raises BackendError; what was kept before stays kept.
     """
 
-    async def one(digest: Digest) -> None:
+    async def one(digest: Digest) -> int:
         request = Request(
             render=lambda n: _render(digest, n), pieces=len(digest.texts), type=Facets, schema=facets_schema(),
             max_tokens=ANSWER_TOKENS, trouble=lambda f: facets_trouble(f, digest.texts, guards),
         )  # fmt: skip
         keep(digest.key, await ask_checked(request, model, seed=seed))
+        return 1
 
-    await ask_each(digests, one, at_once=at_once, progress=progress)
+    await ask_each(digests, one, at_once=at_once, total=len(digests), progress=progress)
 
 
 def facets_trouble(facets: Facets, material: Sequence[str], guards: Guards) -> str:
@@ -133,10 +132,10 @@ def facets_schema() -> dict[str, object]:
 @cache
 def extraction_version() -> str:
     """Changes with the prompt's text and the closed set: answers to an older prompt are not taken for answers to this."""
-    return hashlib.sha256(msgspec.json.encode([prompt_source("extract_facets"), PURPOSES])).hexdigest()[:16]
+    return hashlib.sha256(msgspec.json.encode([prompts.source("extract_facets"), PURPOSES])).hexdigest()[:16]
 
 
 def _render(digest: Digest, shown: int) -> str:
-    texts = [fenced(text) for text in digest.texts[:shown]]
+    texts = [on_one_line(text) for text in digest.texts[:shown]]
     omitted = digest.omitted + len(digest.texts) - len(texts)
-    return prompt_template("extract_facets").render(messages=texts, omitted=omitted, purposes=PURPOSES)
+    return prompts.template("extract_facets").render(messages=texts, omitted=omitted, purposes=PURPOSES)

@@ -6,21 +6,19 @@ out is asked for once more, then the offline label stands.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from importlib import resources
 from typing import Any, Final, NamedTuple
 
-import jinja2
 import msgspec
 
+from innercouncil import prompts
 from innercouncil.model.errors import BackendRejectedError
 from innercouncil.model.labels import ACTS, TONES, TOPICS, LabelledMessage
-from innercouncil.model.ports import ChatModel, ChatRequest, ChatTurn, Estimate, complete
+from innercouncil.model.ports import ChatModel, ChatRequest, ChatTurn, Estimate, ask_each, complete
 from innercouncil.model.tokens import estimate_tokens
 
 FIELDS: Final[dict[str, tuple[str, ...]]] = {"topic_category": TOPICS, "act": ACTS, "tone": TONES}
@@ -161,24 +159,14 @@ async def ask(
 
     Raises BackendError; what was kept before stays kept.
     """
-    places = asyncio.Semaphore(at_once)
-    done = 0
 
-    async def one(part: Sequence[Question]) -> None:
-        nonlocal done
-        async with places:
-            answers = await _ask([q.shown for q in part], model, seed)
+    async def one(part: Sequence[Question]) -> int:
+        answers = await _ask([q.shown for q in part], model, seed)
         for i, question in enumerate(part):
             keep(question.shown.key, answers.get(i))
-        done += len(part)
-        progress(done, len(questions))
+        return len(part)
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            for part in batches(questions):
-                group.create_task(one(part))
-    except* Exception as errors:
-        raise errors.exceptions[0] from None
+    await ask_each(batches(questions), one, at_once=at_once, total=len(questions), progress=progress)
 
 
 def merge_labels(
@@ -262,26 +250,12 @@ def known_labels(entry: object) -> Labels | None:
 
 
 @cache
-def _source() -> str:
-    return resources.files("innercouncil.prompts").joinpath("label_messages.md.jinja").read_text("utf-8")
-
-
-@cache
 def prompt_version() -> str:
     """Changes with the prompt's text and the label sets: answers to an older prompt are not taken for answers to this."""
-    return hashlib.sha256(msgspec.json.encode([_source(), FIELDS])).hexdigest()[:16]
-
-
-@cache
-def _template() -> jinja2.Template:
-    return jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(_source())  # noqa: S701 - text for a model
+    return hashlib.sha256(msgspec.json.encode([prompts.source("label_messages"), FIELDS])).hexdigest()[:16]
 
 
 def _prompt(part: Sequence[Shown]) -> str:
     """The request; marks inside the texts are broken up so that no message can end its own fence."""
-    shown = [{"text": _fenced(s.text), "context": _fenced(s.context)} for s in part]
-    return _template().render(fields=FIELDS, messages=shown)
-
-
-def _fenced(text: str) -> str:
-    return text.replace("<<<", "‹‹‹").replace(">>>", "›››")
+    shown = [{"text": prompts.fenced(s.text), "context": prompts.fenced(s.context)} for s in part]
+    return prompts.template("label_messages").render(fields=FIELDS, messages=shown)

@@ -12,13 +12,11 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import cache
-from importlib import resources
 from typing import Any, Final, NamedTuple
 
-import jinja2
 import msgspec
 
+from innercouncil import prompts
 from innercouncil.discovery.prompt_writer import Draft, write_prompt
 from innercouncil.model.errors import BackendRejectedError
 from innercouncil.model.persona import Exemplar, Persona, PromptLine, WrittenPrompt
@@ -115,7 +113,7 @@ def _shares(share: float | None, elsewhere: float | None) -> str:
 def material_key(persona: Persona, pieces: Sequence[Piece]) -> str:
     """Changes with everything a prompt is written from, the wording of the requests included."""
     parts = [
-        _source("write_persona"), _source("check_support"), persona.prompt.budget,
+        prompts.source("write_persona"), prompts.source("check_support"), persona.prompt.budget,
         [tuple(p) for p in pieces], [(e.id, e.text, e.reply) for e in persona.exemplars],
     ]  # fmt: skip
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:24]
@@ -246,9 +244,11 @@ async def _verdicts(part: Sequence[_Kept], model: ChatModel, seed: int) -> dict[
         "type": "object", "properties": {n: {"type": "string", "enum": ["yes", "no"]} for n in numbers},
         "required": numbers, "additionalProperties": False,
     }  # fmt: skip
-    claims = [{"text": _fenced(k.text), "material": [_fenced(p.text[:300]) for p in k.pieces]} for k in part]
+    claims = [
+        {"text": prompts.fenced(k.text), "material": [prompts.fenced(p.text[:300]) for p in k.pieces]} for k in part
+    ]
     request = ChatRequest(
-        turns=(ChatTurn("user", _template("check_support").render(claims=claims)),), schema=schema,
+        turns=(ChatTurn("user", prompts.template("check_support").render(claims=claims)),), schema=schema,
         max_tokens=CHECK_TOKENS * len(part), seed=seed,
     )  # fmt: skip
     for _ in range(2):
@@ -351,19 +351,5 @@ def _language_of(pieces: Sequence[Piece], guards: Guards) -> str | None:
 
 
 def _request(pieces: Sequence[Piece], taken: Sequence[str], language: str) -> str:
-    items = [p._replace(text=_fenced(p.text)) for p in pieces]
-    return _template("write_persona").render(items=items, taken=taken, language=language)
-
-
-@cache
-def _source(name: str) -> str:
-    return resources.files("innercouncil.prompts").joinpath(f"{name}.md.jinja").read_text("utf-8")
-
-
-@cache
-def _template(name: str) -> jinja2.Template:
-    return jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(_source(name))  # noqa: S701 - text for a model
-
-
-def _fenced(text: str) -> str:
-    return text.replace("<<<", "‹‹‹").replace(">>>", "›››")
+    items = [p._replace(text=prompts.fenced(p.text)) for p in pieces]
+    return prompts.template("write_persona").render(items=items, taken=taken, language=language)

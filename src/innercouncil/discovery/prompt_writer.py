@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import cache
-from importlib import resources
 from typing import Final, NamedTuple
-
-import jinja2
 
 from innercouncil.model.persona import Exemplar, PromptLine, SystemPrompt
 from innercouncil.model.tokens import estimate_tokens
+from innercouncil.prompts import template
 
 DEFAULT_BUDGET: Final = 700
 """Tokens of a system prompt: a sixth of a 4k context."""
@@ -25,21 +22,12 @@ class Draft(NamedTuple):
     examples: Sequence[Exemplar]
 
 
-@cache
-def _template() -> jinja2.Template:
-    source = resources.files("innercouncil.prompts").joinpath("persona_system.md.jinja").read_text("utf-8")
-    environment = jinja2.Environment(  # noqa: S701 - plain text for a model, not HTML
-        undefined=jinja2.StrictUndefined, trim_blocks=False, lstrip_blocks=False, keep_trailing_newline=False
-    )
-    return environment.from_string(source)
-
-
 def render(name: str, lines: Sequence[PromptLine], examples: Sequence[Exemplar]) -> str:
     """The prompt's text for these lines and examples; sections appear in order of their first line."""
     sections: dict[str, list[str]] = {}
     for line in lines:
         sections.setdefault(line.section, []).append(line.text)
-    text = _template().render(name=name, sections=list(sections.items()), examples=examples)
+    text = template("persona_system").render(name=name, sections=list(sections.items()), examples=examples)
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 

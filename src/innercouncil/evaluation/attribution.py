@@ -7,21 +7,18 @@ whole conversations, because messages of one conversation are not independent.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
-from functools import cache
-from importlib import resources
 from typing import Final, NamedTuple
 
-import jinja2
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from innercouncil.model.errors import BackendRejectedError
-from innercouncil.model.ports import ChatModel, ChatRequest, ChatTurn, complete
+from innercouncil.model.ports import ChatModel, ChatRequest, ChatTurn, ask_each, complete
 from innercouncil.model.quality import Accuracy, Difference
 from innercouncil.model.tokens import estimate_tokens
+from innercouncil.prompts import fenced, template
 
 LETTERS: Final = "ABCDEFGHIJKL"
 SMOOTHING: Final = 0.5
@@ -156,27 +153,17 @@ async def judge(
     The order of the prompts turns from message to message, so that a liking for the first place is worth nothing.
     Raises BackendError.
     """
-    places = asyncio.Semaphore(at_once)
     picks: list[int | None] = [None] * len(messages)
-    done = 0
 
-    async def one(n: int) -> None:
-        nonlocal done
+    async def one(n: int) -> int:
         turn = n % len(prompts)
         order = [*range(turn, len(prompts)), *range(turn)]
-        async with places:
-            picks[n] = await _pick(messages[n].text, [prompts[i] for i in order], model, seed)
-        if picks[n] is not None:
-            picks[n] = order[picks[n] or 0]
-        done += 1
-        progress(done, len(messages))
+        place = await _pick(messages[n].text, [prompts[i] for i in order], model, seed)
+        picks[n] = None if place is None else order[place]
+        return 1
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            for n in sorted(range(len(messages)), key=lambda n: n % len(prompts)):
-                group.create_task(one(n))
-    except* Exception as errors:
-        raise errors.exceptions[0] from None
+    alike = sorted(range(len(messages)), key=lambda n: n % len(prompts))  # the same order of prompts one after another
+    await ask_each(alike, one, at_once=at_once, total=len(messages), progress=progress)
     return picks
 
 
@@ -208,19 +195,13 @@ async def _pick(text: str, prompts: Sequence[str], model: ChatModel, seed: int) 
     return None
 
 
-@cache
-def _template() -> jinja2.Template:
-    source = resources.files("innercouncil.prompts").joinpath("attribute_message.md.jinja").read_text("utf-8")
-    return jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(source)  # noqa: S701 - text for a model
-
-
 def request_text(text: str, prompts: Sequence[str], *, room: int = CALL_TOKENS) -> str:
     """What the judge is asked; long prompts lose their last lines until everything fits into `room` tokens."""
-    shown = _fenced(text[:MESSAGE_CHARS])
-    frame = estimate_tokens(_template().render(profiles=[], message=shown))
+    shown = fenced(text[:MESSAGE_CHARS])
+    frame = estimate_tokens(template("attribute_message").render(profiles=[], message=shown))
     each = max(40, (room - frame - ANSWER_TOKENS) // len(prompts) - 8)
-    profiles = [(LETTERS[i], _fenced(_clipped(p, each))) for i, p in enumerate(prompts)]
-    return _template().render(profiles=profiles, message=shown)
+    profiles = [(LETTERS[i], fenced(_clipped(p, each))) for i, p in enumerate(prompts)]
+    return template("attribute_message").render(profiles=profiles, message=shown)
 
 
 def _clipped(prompt: str, tokens: int) -> str:
@@ -228,7 +209,3 @@ def _clipped(prompt: str, tokens: int) -> str:
     while len(lines) > 1 and estimate_tokens("\n".join(lines)) > tokens:
         lines.pop()
     return "\n".join(lines)[: tokens * 4]
-
-
-def _fenced(text: str) -> str:
-    return text.replace("<<<", "‹‹‹").replace(">>>", "›››")

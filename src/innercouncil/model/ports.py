@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 Finish = Literal["stop", "length", "refusal"]
+T = TypeVar("T")
 
 
 class ChatTurn(msgspec.Struct, frozen=True):
@@ -108,6 +110,30 @@ async def complete(model: ChatModel, request: ChatRequest) -> Reply:
         finish = chunk.finish or finish
         usage = chunk.usage or usage
     return Reply("".join(text), finish, usage)
+
+
+async def ask_each(
+    items: Sequence[T], one: Callable[[T], Awaitable[int]], *, at_once: int, total: int, progress: Callable[[int, int], None]
+) -> None:  # fmt: skip
+    """Await `one` for every item, `at_once` at a time; it returns what to add to the progress towards `total`.
+
+    The first error ends all. Raises what `one` raises.
+    """
+    places = asyncio.Semaphore(at_once)
+    done = 0
+
+    async def in_turn(item: T) -> None:
+        nonlocal done
+        async with places:
+            done += await one(item)
+        progress(done, total)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for item in items:
+                group.create_task(in_turn(item))
+    except* Exception as errors:
+        raise errors.exceptions[0] from None
 
 
 class Progress(Protocol):

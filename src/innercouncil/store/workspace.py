@@ -175,6 +175,19 @@ class Workspace:
             f.write(b"\n")
 
 
+def whole_lines(path: Path) -> list[bytes]:
+    """The lines of a file that grows line by line; a last one that a kill cut short is taken out of it."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    if data and not data.endswith(b"\n"):
+        data = data[: data.rfind(b"\n") + 1]
+        with writing(path) as out:
+            out.write(data)
+    return data.splitlines()
+
+
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[IO[bytes]]:
     """Open a temporary file beside `path` for writing; on success it replaces `path`, on failure it is removed.
