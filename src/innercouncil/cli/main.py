@@ -17,6 +17,7 @@ _COMMANDS = {
     "evaluate": "Measure the personas' prompts on messages they were not made from.",
     "serve": "Start the web app on this machine.",
     "ask": "Ask the council.",
+    "worth": "Was the council worth it? Its answers against the model alone, judged blindly.",
     "sessions": "Search, show, resume, export, import or delete sessions.",
     "models": "Which models the council uses; fetch them.",
     "doctor": "What is there, what fits this machine, and what to do.",

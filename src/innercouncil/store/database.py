@@ -126,6 +126,17 @@ MIGRATIONS: Final = (
     DROP TABLE persona_change;
     ALTER TABLE persona_change_new RENAME TO persona_change;
     """,
+    """
+    CREATE TABLE worth_vote (
+        id INTEGER PRIMARY KEY,
+        session INTEGER NOT NULL REFERENCES session (number) ON DELETE CASCADE,
+        made_at TEXT NOT NULL,
+        judge TEXT NOT NULL,
+        shown TEXT NOT NULL,
+        tiers TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX worth_vote_session ON worth_vote (session);
+    """,
 )
 
 
