@@ -9,7 +9,6 @@ from pathlib import Path
 import click
 from rich.console import Console
 from rich.markdown import Markdown
-from rich.table import Table
 from rich.text import Text
 
 from innercouncil.app.helper_model import Price
@@ -166,26 +165,13 @@ def _asked(one: WorthTrial) -> str:
 
 def _print(console: Console, w: Worth) -> None:
     console.print(Text(w.words, style="bold"))
+    for c in w.contests:
+        who = "You" if c.judge == "person" else "Models"
+        share = f"preferred in {c.share:.0%} ({c.low:.0%} to {c.high:.0%}) of {c.wins + c.losses} decided"
+        told = f"{who}, against {PARTS[c.baseline]}: {share}, {c.ties} alike; evidence {c.evidence:.2g}: {c.verdict}"
+        console.print(Text(told))
     if w.contests:
-        table = Table(box=None, header_style="bold")
-        for title in (
-            "judged by",
-            "against",
-            "council",
-            "baseline",
-            "alike",
-            "preferred (95%, at any time)",
-            "evidence",
-            "worth it",
-        ):
-            table.add_column(title, justify="left" if title in ("judged by", "against") else "right")
-        for c in w.contests:
-            table.add_row(
-                "you" if c.judge == "person" else "models", PARTS[c.baseline], str(c.wins), str(c.losses), str(c.ties),
-                f"{c.share:.0%} ({c.low:.0%}–{c.high:.0%})", f"{c.evidence:.2g}", c.verdict,
-            )  # fmt: skip
-        console.print(table)
-        console.print(Text("Evidence of 20 is enough, whenever you look.", style="dim"))
+        console.print(Text("Intervals hold, and evidence of 20 is enough, whenever you look.", style="dim"))
     if w.costs:
         base = next((c for c in w.costs if c.part == "alone"), w.costs[0])
         for cost in w.costs:
@@ -194,8 +180,13 @@ def _print(console: Console, w: Worth) -> None:
                 if cost is not base and base.seconds
                 else ""
             )
-            told = f"{PARTS[cost.part]}: {cost.seconds:.1f} s, {cost.tokens:.0f} tokens a question{times} ({cost.sessions} sessions)"
+            told = f"{PARTS[cost.part]}: {cost.seconds:.1f} s, {cost.tokens:.0f} tokens a question{times} (mean of {cost.sessions})"
             console.print(Text(told))
-    console.print(Text(f"{w.sessions} sessions with a baseline, {w.waiting} wait for your judgement.", style="dim"))
+    console.print(
+        Text(
+            f"{w.sessions} session{'s' if w.sessions != 1 else ''} with a baseline, {w.waiting} wait for your judgement.",
+            style="dim",
+        )
+    )
     for note in w.notes:
         console.print(Text(note, style="dim"))

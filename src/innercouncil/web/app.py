@@ -17,7 +17,8 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-import innercouncil.web.api_prompts  # noqa: F401 - adds its endpoints to the table
+import innercouncil.web.api_prompts
+import innercouncil.web.api_worth  # noqa: F401 - they add their endpoints to the table
 from innercouncil.app.council import House
 from innercouncil.model.errors import UsageError
 from innercouncil.store.workspace import Workspace

@@ -19,6 +19,7 @@ _PAGES = {
     "/personas/{slug}": ("persona", "Persona"),
     "/import": ("import", "Import"),
     "/map": ("map", "Persona map"),
+    "/worth": ("worth", "Was it worth it?"),
     "/models": ("models", "Models"),
 }
 
