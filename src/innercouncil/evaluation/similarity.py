@@ -165,7 +165,9 @@ def _estimated(units: int, of: Callable[[IntArray], FloatArray], seed: int) -> E
     low, high = np.percentile(draws, [2.5, 97.5])
     stretch = float(np.sqrt(units / (units - 1)) * stats.t.ppf(0.975, units - 1) / stats.norm.ppf(0.975))
     return Estimated(
-        round(value, 4), round(value - stretch * (value - float(low)), 4), round(value + stretch * (float(high) - value), 4)
+        round(value, 4),
+        round(value - stretch * (value - float(low)), 4),
+        round(value + stretch * (float(high) - value), 4),
     )
 
 
@@ -233,7 +235,9 @@ def share(hits: Iterable[bool]) -> Estimated:
     p = sum(flags) / n
     middle, half = (p + z * z / (2 * n)), z * float(np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)))
     scale = 1 + z * z / n
-    return Estimated(round(p, 4), round(max(0.0, (middle - half) / scale), 4), round(min(1.0, (middle + half) / scale), 4))
+    return Estimated(
+        round(p, 4), round(max(0.0, (middle - half) / scale), 4), round(min(1.0, (middle + half) / scale), 4)
+    )
 
 
 def pairs_of(slugs: Sequence[str]) -> list[tuple[int, int]]:
