@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from innercouncil.app.findings import load_discovery
 from innercouncil.app.labelling import Scores, load_scores, read_labelled
+from innercouncil.app.question_sets import stands_alone
 from innercouncil.app.written_prompts import GUARDS
 from innercouncil.discovery.cluster import Modes
 from innercouncil.discovery.markers import find_markers
@@ -276,7 +277,7 @@ def _questions(split: Split) -> list[LabelledMessage]:
     """Held-out messages that can be asked by themselves: openings, of different personas in turn."""
     by_persona: dict[int, list[LabelledMessage]] = {}
     for message, meant in zip(split.held, split.messages, strict=True):
-        if not message.context and not message.pasted_chars and 5 <= len(message.voice.split()) <= 60:
+        if stands_alone(message):
             by_persona.setdefault(meant.persona, []).append(message)
     chosen: list[LabelledMessage] = []
     while len(chosen) < QUESTIONS and any(by_persona.values()):

@@ -198,6 +198,16 @@ def _duration(seconds: float) -> str:
     return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
+def worker_model(workspace: Workspace) -> str:
+    """The name of the model the council's workers speak with."""
+    workspace.prepare()
+    database = Database(workspace.database)
+    try:
+        return Backends(database, workspace.root).settings.worker
+    finally:
+        database.close()
+
+
 def model_name(llm: str, name: str | None) -> str:
     """What `--llm` and `--llm-model` mean together, as llm/select.py writes it. Raises UsageError.
 

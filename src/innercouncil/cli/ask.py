@@ -47,7 +47,7 @@ def ask(
     The final answer goes to stdout, everything else to stderr. The session is kept: `innercouncil sessions show last`.
     """
     text = sys.stdin.read() if question == "-" else question
-    given = {**_options(more), "baselines": baseline, "rounds": rounds, "lite": lite}
+    given = {**named_options(more), "baselines": baseline, "rounds": rounds, "lite": lite}
     seats = [s.strip() for s in personas.split(",") if s.strip()] if personas is not None else None
     attachments = [Attachment(path.name, _read(path)) for path in attach]
 
@@ -97,7 +97,8 @@ def _read(path: Path) -> str:
         raise UsageError(f"{path} is not UTF-8 text; only texts can be attached.") from None
 
 
-def _options(more: tuple[str, ...]) -> dict[str, Any]:
+def named_options(more: tuple[str, ...]) -> dict[str, Any]:
+    """What `--option NAME=VALUE` said. Raises UsageError."""
     out: dict[str, Any] = {}
     for item in more:
         name, found, value = item.partition("=")

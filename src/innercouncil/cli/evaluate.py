@@ -13,6 +13,7 @@ from rich.text import Text
 from innercouncil.app.evaluate_modes import evaluate_modes
 from innercouncil.app.evaluate_prompts import evaluate_prompts
 from innercouncil.app.helper_model import Price
+from innercouncil.cli.evaluate_twins import twins
 from innercouncil.cli.helper import LLM_OPTIONS, Choice, chosen_model
 from innercouncil.cli.options import JSON, WORKSPACE, with_options
 from innercouncil.cli.progress import StageProgress
@@ -25,6 +26,9 @@ from innercouncil.store.workspace import Workspace
 @click.group(epilog="Example: innercouncil evaluate prompts")
 def evaluate() -> None:
     """Measure the modes, and the personas' prompts on messages they were not made from."""
+
+
+evaluate.add_command(twins)
 
 
 @evaluate.command(epilog="Example: innercouncil evaluate prompts --llm ollama --json")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
@@ -41,13 +41,16 @@ NO_MODEL: Final = Choice()
 
 
 @contextmanager
-def chosen_model(choice: Choice, workspace: Workspace, watcher: StageProgress) -> Iterator[HelperModel | None]:
-    """The model of a choice, None without `--llm`. Raises UsageError, BackendError."""
-    if choice.llm is None:
-        if choice.model is not None:
-            raise UsageError("--llm-model needs --llm, which says where the model runs.")
+def chosen_model(
+    choice: Choice, workspace: Workspace, watcher: StageProgress, *, otherwise: Callable[[], str] | None = None
+) -> Iterator[HelperModel | None]:
+    """The model of a choice; without `--llm` the one `otherwise` names, or None. Raises UsageError, BackendError."""
+    if choice.llm is None and choice.model is not None:
+        raise UsageError("--llm-model needs --llm, which says where the model runs.")
+    if choice.llm is None and otherwise is None:
         yield None
         return
+    name = model_name(choice.llm, choice.model) if choice.llm is not None else otherwise() if otherwise else ""
 
     def agrees(offer: Offer) -> bool:
         with watcher.paused():
@@ -56,9 +59,7 @@ def chosen_model(choice: Choice, workspace: Workspace, watcher: StageProgress) -
     def spends(spent: Spent) -> None:
         watcher.note(spent.told(choice.price))
 
-    helper = HelperModel(
-        workspace, model_name(choice.llm, choice.model), agrees=agrees, budget=choice.budget, spends=spends
-    )
+    helper = HelperModel(workspace, name, agrees=agrees, budget=choice.budget, spends=spends)
     try:
         yield helper
     finally:

@@ -18,6 +18,7 @@ _COMMANDS = {
     "serve": "Start the web app on this machine.",
     "ask": "Ask the council.",
     "worth": "Was the council worth it? Its answers against the model alone, judged blindly.",
+    "run-questions": "Put a set of questions to the council, unattended.",
     "sessions": "Search, show, resume, export, import or delete sessions.",
     "models": "Which models the council uses; fetch them.",
     "doctor": "What is there, what fits this machine, and what to do.",
@@ -32,7 +33,8 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = getattr(importlib.import_module(f"innercouncil.cli.{cmd_name}"), cmd_name)
+        name = cmd_name.replace("-", "_")
+        command: click.Command = getattr(importlib.import_module(f"innercouncil.cli.{name}"), name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -1,0 +1,314 @@
+"""Are two of the council's personas one? Their answers to the same questions compared, generated or from kept sessions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count as numbers
+from typing import Final, NamedTuple, Protocol
+
+import msgspec
+
+from innercouncil.app.personas import open_personas
+from innercouncil.council.counting import count
+from innercouncil.discovery.redaction import Redactor
+from innercouncil.evaluation.similarity import (
+    MIN_QUESTIONS,
+    Answers,
+    advise,
+    alike_lines,
+    attribution,
+    lines_of,
+    of_pair,
+    pairs_of,
+    prepare,
+    ratio,
+    share,
+    verdict,
+)
+from innercouncil.model.card import SeatedPersona
+from innercouncil.model.council import Answer, SessionRecord
+from innercouncil.model.errors import DeclinedError, NothingToDiscoverError, UsageError
+from innercouncil.model.ports import ChatModel, ChatRequest, ChatTurn, Estimate, ask_each, complete
+from innercouncil.model.similarity import Estimated, PairSimilarity, Removal, Sample, TwinReport
+from innercouncil.model.tokens import estimate_tokens
+from innercouncil.questions import varied
+from innercouncil.store.sessions import SessionStore
+from innercouncil.store.workspace import Workspace, disk_errors, fingerprint, whole_lines
+
+QUESTIONS: Final = 12
+SAMPLES: Final = 3
+ANSWER_TOKENS: Final = 200
+AT_ONCE: Final = 4
+MIN_VOTERS: Final = 4
+"""Without one of three answers nobody could compare two others: such a vote says nothing about leaving one out."""
+UNKNOWN: Final = Estimated(0.0, 0.0, 1.0)
+
+Progress = Callable[[int, int], None]
+
+
+class Speaker(Protocol):
+    """The model that speaks as the personas, and the person's say in it."""
+
+    @property
+    def label(self) -> str:
+        """Where the model runs and its name."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """The same with a mark of its content: what kept answers belong to."""
+        ...
+
+    @property
+    def remote(self) -> bool:
+        """Whether texts leave this machine; then they are redacted."""
+        ...
+
+    def agrees(self, estimate: Estimate, /) -> bool:
+        """Show what it will take; whether to go on."""
+        ...
+
+    async def open(self) -> ChatModel:
+        """The model, ready to be asked. Raises BackendError, UsageError without consent."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the model."""
+        ...
+
+
+class Persona(NamedTuple):
+    """Who is compared."""
+
+    slug: str
+    name: str
+    system: str
+    temperature: float
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    key: str
+    text: str
+
+
+class _Call(NamedTuple):
+    key: str
+    sample: Sample
+    request: ChatRequest
+
+
+def evaluate_twins(
+    workspace: Workspace, *, model: Speaker, personas: Sequence[str] | None = None, questions: int = QUESTIONS,
+    samples: int = SAMPLES, stage: Callable[[str], Progress],
+) -> TwinReport:  # fmt: skip
+    """Let every persona answer bundled questions several times, and compare; answers are kept, so that a run cut off goes on.
+
+    Raises UsageError, DeclinedError, BackendError.
+    """
+    workspace.prepare()
+    with workspace.lock():
+        chosen, records = _council(workspace, personas)
+        said = asyncio.run(_generate(workspace, model, chosen, questions, samples, stage("Asking the personas")))
+        return _reported(workspace, chosen, said, records, model.label, stage("Comparing"))
+
+
+def evaluate_kept(
+    workspace: Workspace, *, personas: Sequence[str] | None = None, stage: Callable[[str], Progress]
+) -> TwinReport:
+    """The same from the answers of kept sessions: those of the newest one's models and prompts.
+
+    Raises NothingToDiscoverError where too few questions were answered.
+    """
+    workspace.prepare()
+    with workspace.lock():
+        chosen, records = _council(workspace, personas)
+        said = list(_said(chosen, records))
+        heard = [p for p in chosen if any(s.persona == p.slug for s in said)]
+        if len(heard) < 2 or len({s.question for s in said}) < MIN_QUESTIONS:
+            raise NothingToDiscoverError(
+                f"The kept sessions hold answers of the present personas to too few questions ({MIN_QUESTIONS} are needed); "
+                "`innercouncil run-questions --bundled` asks more."
+            )
+        return _reported(workspace, heard, said, records, "", stage("Comparing"))
+
+
+def _council(workspace: Workspace, slugs: Sequence[str] | None) -> tuple[list[Persona], list[SessionRecord]]:
+    _, database, cards = open_personas(workspace)
+    try:
+        seated = (
+            [cards.get(s) for s in dict.fromkeys(slugs)] if slugs is not None else [p for p in cards.all() if p.enabled]
+        )
+        records = list(_finished(SessionStore(database)))
+    finally:
+        database.close()
+    if len(seated) < 2:
+        raise UsageError("Twins are looked for among two personas or more; enable or name some.")
+    return [_persona(p) for p in seated], records
+
+
+def _persona(seated: SeatedPersona) -> Persona:
+    card = seated.card
+    return Persona(seated.slug, card.name, card.system, 0.7 if card.temperature is None else card.temperature)
+
+
+def _finished(store: SessionStore) -> Iterator[SessionRecord]:
+    """Newest first."""
+    before: str | None = None
+    while True:
+        page = store.page(before=before, limit=200)
+        yield from (store.get(s.id) for s in page.sessions if s.status == "done")
+        if page.next is None:
+            return
+        before = page.next
+
+
+async def _generate(
+    workspace: Workspace, model: Speaker, chosen: Sequence[Persona], questions: int, samples: int, progress: Progress
+) -> list[Sample]:
+    path = workspace.stamps / "twin_samples.jsonl"
+    kept = {line.key: line.text for line in (msgspec.json.decode(raw, type=_Kept) for raw in whole_lines(path))}
+    calls = _calls(model, chosen, questions, samples)
+    missing = [c for c in calls if c.key not in kept]
+    if missing:
+        if not await asyncio.to_thread(model.agrees, _estimate(missing)):
+            raise DeclinedError("Nothing was asked. --from-sessions compares the answers of sessions that are kept.")
+        opened = await model.open()
+        try:
+            with disk_errors(path), path.open("ab") as file:
+
+                async def one(call: _Call) -> int:
+                    kept[call.key] = (await complete(opened, call.request)).text
+                    file.write(msgspec.json.encode(_Kept(call.key, kept[call.key])) + b"\n")
+                    file.flush()
+                    return 1
+
+                await ask_each(missing, one, at_once=AT_ONCE, total=len(missing), progress=progress)
+        finally:
+            await model.close()
+    progress(1, 1)
+    return [msgspec.structs.replace(c.sample, text=kept[c.key]) for c in calls if kept[c.key].strip()]
+
+
+def _calls(model: Speaker, chosen: Sequence[Persona], questions: int, samples: int) -> list[_Call]:
+    """One call a persona, question and sample, each with a seed of its own: the same words would make twins of any two."""
+    hide: Callable[[str, str], str] = Redactor().redact if model.remote else lambda text, _id: text
+    out = []
+    for p in chosen:
+        system = hide(p.system, p.slug)
+        for n, q in enumerate(varied()[:questions]):
+            for r in range(samples):
+                key = fingerprint(
+                    model=model.identity, persona=p.slug, system=system, temperature=p.temperature, question=q.question,
+                    sample=r, tokens=ANSWER_TOKENS,
+                )[:32]  # fmt: skip
+                turns = (*((ChatTurn("system", system),) if system else ()), ChatTurn("user", q.question))
+                request = ChatRequest(
+                    turns=turns, temperature=p.temperature, max_tokens=ANSWER_TOKENS, seed=int(key[:7], 16)
+                )
+                out.append(_Call(key, Sample(persona=p.slug, question=n, text=""), request))
+    return out
+
+
+def _estimate(calls: Sequence[_Call]) -> Estimate:
+    reading = sum(estimate_tokens(t.content) for c in calls for t in c.request.turns)
+    questions = len({c.sample.question for c in calls})
+    return Estimate(f"{questions} questions as every persona", len(calls), reading, len(calls) * ANSWER_TOKENS)
+
+
+def _said(chosen: Sequence[Persona], records: Sequence[SessionRecord]) -> Iterator[Sample]:
+    """First answers of the present personas with their present prompts, by the newest session's model."""
+    systems = {p.slug: p.system for p in chosen}
+    number: dict[str, int] = {}
+    asked = numbers()
+    for record in records:
+        if record.council.history or record.council.worker_model != records[0].council.worker_model:
+            continue
+        slugs = {w.seat: w.slug for w in record.council.workers if systems.get(w.slug) == w.system}
+        for answer in record.answers:
+            if answer.part == "council" and answer.round == 0 and answer.stands and answer.seat in slugs:
+                question = record.council.question
+                if question not in number:
+                    number[question] = next(asked)
+                yield Sample(persona=slugs[answer.seat], question=number[question], text=answer.text)
+
+
+def _reported(
+    workspace: Workspace, chosen: Sequence[Persona], said: Sequence[Sample], records: Sequence[SessionRecord], label: str,
+    progress: Progress,
+) -> TwinReport:  # fmt: skip
+    report = compare(chosen, said, records, label, progress)
+    workspace.write_json(workspace.prompts / "twins.json", report)
+    return report
+
+
+def compare(
+    chosen: Sequence[Persona], said: Sequence[Sample], records: Sequence[SessionRecord] = (), label: str = "",
+    progress: Progress = lambda _done, _total: None,
+) -> TwinReport:  # fmt: skip
+    """Personas by what they said, their prompts and the votes of kept sessions."""
+    answers = prepare(said, [p.slug for p in chosen])
+    lines = lines_of([p.system for p in chosen])
+    both = pairs_of([p.slug for p in chosen])
+    pairs = []
+    for n, (i, j) in enumerate(both, 1):
+        if pair := _pair(chosen, answers, lines, i, j):
+            pairs.append(pair)
+        progress(n, len(both))
+    notes = []
+    if unheard := len(both) - len(pairs):
+        notes.append(f"{unheard} pairs answered fewer than 2 questions in common and are left out.")
+    if pairs and all(p.ratio is None for p in pairs):
+        notes.append(
+            "No question was answered twice by a persona, so there is no ratio; ask again with another --seed."
+        )
+    return TwinReport(
+        personas=tuple(p.slug for p in chosen), questions=len({s.question for s in said}), samples=len(said), model=label,
+        attribution=attribution(answers) if len({s.question for s in said}) > 1 else UNKNOWN,
+        chance=round(1 / len(chosen), 4), pairs=tuple(sorted(pairs, key=lambda p: p.attribution.value)),
+        removals=tuple(removal(p.slug, records) for p in chosen), notes=tuple(notes),
+    )  # fmt: skip
+
+
+def _pair(
+    chosen: Sequence[Persona], answers: Answers, lines: Sequence[Sequence[str]], i: int, j: int
+) -> PairSimilarity | None:
+    shared = of_pair(answers, i, j)
+    questions = len(set(shared.questions.tolist()))
+    if questions < 2:
+        return None
+    apart, named = ratio(shared), attribution(shared)
+    found = verdict(questions, apart, named)
+    overlap, same = alike_lines(lines[i], lines[j])
+    remedy, advice = advise(chosen[i].name, chosen[j].name, found, overlap, same)
+    return PairSimilarity(
+        one=chosen[i].slug, other=chosen[j].slug, questions=questions, samples=len(shared.personas), ratio=apart,
+        attribution=named, verdict=found, prompt_overlap=overlap, same_lines=same, remedy=remedy, advice=advice,
+    )  # fmt: skip
+
+
+def removal(slug: str, records: Sequence[SessionRecord]) -> Removal:
+    """What becomes of the votes of kept sessions when a persona's answer and ballot are taken out."""
+    won, other = [], []
+    for record in records:
+        seat = next((w.seat for w in record.council.workers if w.slug == slug), None)
+        last = {a.seat: a for a in record.answers if a.part == "council" and a.stands}
+        tally = next((t for t in record.tallies if t.part == "council"), None)
+        if seat not in last or tally is None or len(last) < MIN_VOTERS or seat is None:
+            continue
+        won.append(seat in tally.winners)
+        other.append(set(_winners_without(seat, record, list(last.values()))) != set(tally.winners))
+    swings = [o and not w for o, w in zip(other, won, strict=True)]
+    return Removal(persona=slug, sessions=len(won), wins=share(won), changes=share(other), swings=share(swings))
+
+
+def _winners_without(seat: int, record: SessionRecord, answers: Sequence[Answer]) -> tuple[int, ...]:
+    ballots = [
+        msgspec.structs.replace(
+            b, shown=tuple(s for s in b.shown if s != seat), ranking=tuple(s for s in b.ranking if s != seat)
+        )
+        for b in record.ballots
+        if b.part == "council" and b.voter != seat
+    ]
+    left = [a for a in answers if a.seat != seat]
+    return count("council", left, ballots, record.council.options).winners

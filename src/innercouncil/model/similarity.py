@@ -1,0 +1,92 @@
+"""How far apart personas are in what they say: figures, verdicts and advice."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+TwinVerdict = Literal["twins", "distinct", "not sure"]
+Remedy = Literal["none", "merge", "sharpen", "train an adapter", "ask more questions"]
+
+
+class Sample(msgspec.Struct, frozen=True, kw_only=True):
+    """One answer of a persona to a question."""
+
+    persona: str
+    """Slug."""
+    question: int
+    """Number of the question; answers of several personas to it are compared with each other only."""
+    text: str
+
+
+class Estimated(msgspec.Struct, frozen=True):
+    """A figure with its 95% interval over questions or sessions."""
+
+    value: float
+    low: float
+    high: float
+
+
+class LinePair(msgspec.Struct, frozen=True):
+    """Two lines of two prompts that say nearly the same."""
+
+    one: str
+    other: str
+    similarity: float
+    """Cosine, 0 to 1."""
+
+
+class PairSimilarity(msgspec.Struct, frozen=True, kw_only=True):
+    """Two personas against each other."""
+
+    one: str
+    other: str
+    questions: int
+    """That both answered."""
+    samples: int
+    """Answers of both."""
+    ratio: Estimated | None
+    """Distance between the two over the distance within each one's own samples; 1 or less: indistinguishable. None where no
+    question has two samples of each."""
+    attribution: Estimated
+    """Share of answers a classifier gives to the right one of the two; chance is one half."""
+    verdict: TwinVerdict
+    prompt_overlap: float
+    """Share of the lines of the two prompts that say nearly what a line of the other says."""
+    same_lines: tuple[LinePair, ...]
+    """The most alike first."""
+    remedy: Remedy
+    advice: str
+    """In words, for a person."""
+
+
+class Removal(msgspec.Struct, frozen=True, kw_only=True):
+    """What becomes of the kept votes without a persona."""
+
+    persona: str
+    sessions: int
+    """With a vote that it sat in."""
+    wins: Estimated
+    """Share of them it won, alone or tied."""
+    changes: Estimated
+    """Share of them whose winner would be another without its answer and its ballot."""
+    swings: Estimated
+    """Share of them where it did not win and yet its ballot, or its answer on the others', decided who did."""
+
+
+class TwinReport(msgspec.Struct, frozen=True, kw_only=True):
+    """All pairs of personas."""
+
+    personas: tuple[str, ...]
+    questions: int
+    samples: int
+    model: str
+    """Empty where answers of kept sessions were compared."""
+    attribution: Estimated
+    """Over all personas at once."""
+    chance: float
+    pairs: tuple[PairSimilarity, ...]
+    """The most alike first."""
+    removals: tuple[Removal, ...]
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,189 @@
+"""app.evaluate_twins: personas compared by what a model says in their name, interrupted and from kept sessions."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
+
+import pytest
+
+from innercouncil.app.evaluate_twins import evaluate_kept, evaluate_twins, removal
+from innercouncil.app.personas import create_persona
+from innercouncil.model.card import PersonaCard
+from innercouncil.model.council import (
+    Answer,
+    Answered,
+    Ballot,
+    Council,
+    Finished,
+    SessionRecord,
+    Standing,
+    Tallied,
+    Tally,
+    Timing,
+    Worker,
+)
+from innercouncil.model.errors import BackendUnreachableError, DeclinedError, NothingToDiscoverError, UsageError
+from innercouncil.model.ports import ChatModel, ChatRequest, Chunk, Estimate
+from innercouncil.store.cards import CardStore
+from innercouncil.store.database import Database
+from innercouncil.store.sessions import SessionStore
+from innercouncil.store.workspace import Workspace
+
+SYSTEMS = {"Mender": "Speak like a craftsman.", "Fixer": "Talk in the way of artisans.", "Poet": "Sing of the sea."}
+TOPICS = {"craftsman": "wood nail hammer bench saw glue plane chisel", "artisans": "wood nail hammer bench saw glue plane chisel",
+          "sea": "wave foam gull salt tide moon drift shell"}  # fmt: skip
+NOW = Timing(started=0, first_token=1, finished=2)
+
+
+class Crowd:
+    """A model that speaks as it is told: craftsmen and artisans have the same words, poets others."""
+
+    name = label = identity = "crowd"
+    remote = False
+
+    def __init__(self, fails_after: int = 10_000, says: bool = True) -> None:
+        self.left, self.says, self.asked = fails_after, says, Counter[str]()
+        self.estimates: list[Estimate] = []
+
+    def agrees(self, estimate: Estimate, /) -> bool:
+        self.estimates.append(estimate)
+        return self.says
+
+    async def open(self) -> ChatModel:
+        return self
+
+    async def close(self) -> None:
+        pass
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
+        self.left -= 1
+        if self.left < 0:
+            raise BackendUnreachableError("The model is gone.")
+        system, question = (t.content for t in request.turns)
+        self.asked[f"{system} {question} {request.seed}"] += 1
+        words = next(w for key, w in TOPICS.items() if key in system).split()
+        yield Chunk(" ".join(random.Random(request.seed).choices([*words, *question.split()], k=40)))
+        yield Chunk(finish="stop")
+
+
+def quiet(_title: str) -> Callable[[int, int], None]:
+    return lambda _done, _total: None
+
+
+def seated(folder: Path) -> Workspace:
+    workspace = Workspace(folder)
+    workspace.prepare()
+    database = Database(workspace.database)
+    for name, system in SYSTEMS.items():
+        create_persona(CardStore(database), PersonaCard(name=name, system=system))
+    database.close()
+    return workspace
+
+
+def test_two_prompts_a_model_cannot_tell_apart_are_found_and_the_third_persona_is_cleared(tmp_path: Path) -> None:
+    report = evaluate_twins(seated(tmp_path), model=Crowd(), questions=18, samples=4, stage=quiet)
+    found = {frozenset((p.one, p.other)): p for p in report.pairs}
+    twins = found[frozenset(("mender", "fixer"))]
+    assert twins.verdict == "twins", twins
+    assert twins.remedy == "train an adapter"
+    assert "their prompts differ" in twins.advice
+    for other in ("mender", "fixer"):
+        cleared = found[frozenset((other, "poet"))]
+        assert (cleared.verdict, cleared.remedy) == ("distinct", "none")
+        assert cleared.ratio is not None
+        assert cleared.ratio.low > 1
+    assert report.pairs[0] == twins, "the most alike first"
+    assert report.attribution.low > report.chance
+    assert (report.questions, report.samples) == (18, 3 * 18 * 4)
+
+
+def test_a_run_cut_off_goes_on_and_nothing_is_asked_twice(tmp_path: Path) -> None:
+    workspace = seated(tmp_path)
+    broken = Crowd(fails_after=20)
+    with pytest.raises(BackendUnreachableError):
+        evaluate_twins(workspace, model=broken, questions=6, samples=2, stage=quiet)
+    samples = workspace.stamps / "twin_samples.jsonl"
+    samples.write_bytes(samples.read_bytes()[:-9])  # as a kill leaves it
+    rest = Crowd()
+    report = evaluate_twins(workspace, model=rest, questions=6, samples=2, stage=quiet)
+    assert rest.estimates[0].calls == 36 - 19
+    assert max(rest.asked.values()) == 1
+    again = Crowd()
+    assert evaluate_twins(workspace, model=again, questions=6, samples=2, stage=quiet) == report
+    assert not again.asked
+    assert not again.estimates, "nobody is asked for what is there"
+
+
+def test_without_a_yes_nothing_is_asked(tmp_path: Path) -> None:
+    model = Crowd(says=False)
+    with pytest.raises(DeclinedError):
+        evaluate_twins(seated(tmp_path), model=model, questions=6, samples=2, stage=quiet)
+    assert not model.asked
+
+
+def test_one_persona_has_no_twin(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="two personas"):
+        evaluate_twins(seated(tmp_path), model=Crowd(), personas=["poet"], stage=quiet)
+
+
+def kept(store: SessionStore, question: str, texts: dict[str, str], systems: dict[str, str] = SYSTEMS) -> None:
+    workers = tuple(
+        Worker(seat=n, slug=name.lower(), name=name, system=systems[name], temperature=0.7)
+        for n, name in enumerate(texts)
+    )
+    session = store.begin(Council(question=question, workers=workers, worker_model="m", synthesizer_model="m"))
+    for worker in workers:
+        answer = Answer(part="council", seat=worker.seat, round=0, text=texts[worker.name], status="ok", timing=NOW)
+        store.record(session, Answered(answer))
+    store.record(session, Finished("done"))
+
+
+def test_kept_sessions_are_compared_where_there_are_enough(tmp_path: Path) -> None:
+    workspace = seated(tmp_path)
+    with pytest.raises(NothingToDiscoverError, match="run-questions"):
+        evaluate_kept(workspace, stage=quiet)
+    database = Database(workspace.database)
+    store = SessionStore(database)
+    for n in range(12):
+        draw = random.Random(n)
+        said = {
+            name: " ".join(draw.choices(words.split(), k=40))
+            for name, words in zip(SYSTEMS, TOPICS.values(), strict=True)
+        }
+        kept(store, f"Question {n}?", said)
+    kept(store, "An old prompt?", dict.fromkeys(SYSTEMS, "the same"), dict.fromkeys(SYSTEMS, "An older prompt."))
+    database.close()
+    report = evaluate_kept(workspace, stage=quiet)
+    assert report.questions == 12, "answers of older prompts are left out"
+    verdicts = {frozenset((p.one, p.other)): (p.verdict, p.ratio) for p in report.pairs}
+    assert verdicts[frozenset(("mender", "poet"))] == ("distinct", None)
+    assert verdicts[frozenset(("mender", "fixer"))][0] != "distinct"
+    assert any("no ratio" in note for note in report.notes)
+
+
+def voted(winners: tuple[int, ...], rankings: dict[int, tuple[int, ...]]) -> SessionRecord:
+    workers = tuple(Worker(seat=n, slug=f"p{n}", name=f"P{n}", system="s", temperature=0.7) for n in range(4))
+    ballots = tuple(
+        Ballot(part="council", voter=v, shown=tuple(s for s in range(4) if s != v), ranking=r, timing=NOW)
+        for v, r in rankings.items()
+    )
+    standing = Standing(seat=winners[0], score=1.0, ballots=3, firsts=3, spread=0.0, place=1)
+    return SessionRecord(
+        id="0" * 32, created_at="", status="done",
+        council=Council(question="?", workers=workers, worker_model="m", synthesizer_model="m"), ballots=ballots,
+        answers=tuple(Answer(part="council", seat=n, round=0, text="x", status="ok", timing=NOW) for n in range(4)),
+        tallies=(Tally(part="council", method="borda", standings=(standing,), winners=winners, dissent=None, best=winners),),
+    )  # fmt: skip
+
+
+def test_leaving_one_out_counts_the_votes_again() -> None:
+    clear = voted((0,), {0: (1, 2, 3), 1: (0, 2, 3), 2: (0, 1, 3), 3: (0, 1, 2)})
+    winner, loser = removal("p0", [clear]), removal("p3", [clear])
+    assert (winner.wins.value, winner.changes.value, winner.swings.value) == (1.0, 1.0, 0.0)
+    assert (loser.wins.value, loser.changes.value, loser.sessions) == (0.0, 0.0, 1)
+    close = voted((1,), {0: (2, 1, 3), 1: (0, 2, 3), 2: (0, 1, 3), 3: (1, 2, 0)})
+    assert removal("p3", [close]).swings.value == 1.0, "its ballot made 1 win"
+    assert removal("nobody", [clear]).sessions == 0
