@@ -155,7 +155,7 @@ def power_table(options: AbOptions) -> list[Need]:
 def _need(rate: float, options: AbOptions) -> Need:
     found = stops(rate, options.alpha)
     return Need(
-        win_rate=rate, median=found.quantile(0.5), most=found.quantile(0.8), fixed=fixed_votes(rate),
+        win_rate=rate, median=found.quantile(0.5), most=found.quantile(0.8), fixed=fixed_votes(rate, options.alpha),
         within=found.share[min(options.max_votes, HORIZON)],
     )  # fmt: skip
 

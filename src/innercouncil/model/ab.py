@@ -128,7 +128,7 @@ class Need(msgspec.Struct, frozen=True, kw_only=True):
     most: int | None
     """The same for 80% of all tests."""
     fixed: int
-    """Votes of an ordinary test that is looked at once, at its end (two-sided 5%, power 80%)."""
+    """Votes of an ordinary two-sided test at the same alpha that is looked at once, at its end (power 80%)."""
     within: float
     """Share of tests that name the right winner within the test's own maximum of votes."""
 
