@@ -20,7 +20,6 @@ from innercouncil.model.council import (
     Finished,
     SessionRecord,
     Standing,
-    Tallied,
     Tally,
     Timing,
     Worker,

@@ -39,7 +39,9 @@ def seated(discovered: tuple[object, Path], tmp_path_factory: pytest.TempPathFac
 def test_ctrl_c_stops_cleanly_says_how_to_go_on_and_the_same_command_does(seated: Path) -> None:
     slugs = [p["slug"] for p in json.loads(types(seated, "personas", "list", "--json").stdout)][:3]
     args = ("run-questions", "--from-history", 3, "--personas", ",".join(slugs), "--json", *SHORT)
-    with subprocess.Popen(command(seated, *args), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=ENV) as child:
+    with subprocess.Popen(
+        command(seated, *args), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=ENV
+    ) as child:
         assert child.stderr is not None
         while not child.stderr.readline().startswith("1 of 3"):
             assert child.poll() is None

@@ -20,7 +20,7 @@ from innercouncil.evaluation.similarity import (
     share,
     verdict,
 )
-from innercouncil.model.similarity import Estimated, Sample
+from innercouncil.model.similarity import Estimated
 
 sys.path.insert(0, str(Path(__file__).parent.parent.parent / "benchmarks"))
 from simulations_twins import Case, simulate, speak

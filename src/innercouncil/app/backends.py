@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
+import psutil
 
 from innercouncil.app.council_settings import CouncilSettings
 from innercouncil.llm.gate import UNKNOWN, Gate, GatedModel
@@ -280,6 +281,15 @@ class Backends:
         from innercouncil.llm.openai_compatible import OpenAIModel
 
         return OpenAIModel(spec.name, url=spec.url, key=key)
+
+    def resident(self) -> int | None:
+        """Bytes llama.cpp's processes hold now, None where none runs or the system does not tell."""
+        sizes = []
+        for pid in [server.pid for server in self._servers.values()]:
+            with contextlib.suppress(psutil.Error):
+                if pid is not None:
+                    sizes.append(int(psutil.Process(pid).memory_info().rss))
+        return sum(sizes) if sizes else None
 
     def stop(self) -> None:
         """End llama.cpp's processes."""

@@ -20,6 +20,7 @@ _COMMANDS = {
     "worth": "Was the council worth it? Its answers against the model alone, judged blindly.",
     "run-questions": "Put a set of questions to the council, unattended.",
     "sessions": "Search, show, resume, export, import or delete sessions.",
+    "ab": "Test two variants against each other, blind.",
     "models": "Which models the council uses; fetch them.",
     "doctor": "What is there, what fits this machine, and what to do.",
 }

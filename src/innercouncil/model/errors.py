@@ -39,6 +39,10 @@ class SessionNotFoundError(InnerCouncilError):
     """No council session of that id is in the workspace."""
 
 
+class AbTestNotFoundError(InnerCouncilError):
+    """No A/B test of that name is in the workspace."""
+
+
 class DeclinedError(InnerCouncilError):
     """The person was asked and said no."""
 

@@ -137,6 +137,30 @@ MIGRATIONS: Final = (
     ) STRICT;
     CREATE INDEX worth_vote_session ON worth_vote (session);
     """,
+    """
+    CREATE TABLE ab_test (
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        made_at TEXT NOT NULL,
+        stopped_at TEXT,
+        body TEXT NOT NULL,
+        questions TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE ab_trial (
+        id INTEGER PRIMARY KEY,
+        test INTEGER NOT NULL REFERENCES ab_test (id) ON DELETE CASCADE,
+        number INTEGER NOT NULL,
+        made_at TEXT NOT NULL,
+        question TEXT NOT NULL,
+        first TEXT NOT NULL CHECK (first IN ('a', 'b')),
+        a TEXT NOT NULL,
+        b TEXT NOT NULL,
+        same INTEGER NOT NULL DEFAULT 0,
+        choice TEXT CHECK (choice IN ('first', 'second', 'tie')),
+        voted_at TEXT,
+        UNIQUE (test, number)
+    ) STRICT;
+    """,
 )
 
 

@@ -13,6 +13,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from innercouncil.model.errors import (
+    AbTestNotFoundError,
     BackendError,
     InnerCouncilError,
     PersonaNotFoundError,
@@ -99,7 +100,7 @@ def problem_response(status: int, sentence: str) -> Response:
 
 def status_of(error: InnerCouncilError) -> int:
     """HTTP status of an error."""
-    if isinstance(error, PersonaNotFoundError | SessionNotFoundError):
+    if isinstance(error, PersonaNotFoundError | SessionNotFoundError | AbTestNotFoundError):
         return 404
     if isinstance(error, BackendError):
         return 503
