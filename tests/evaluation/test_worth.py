@@ -5,15 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from innercouncil.evaluation.ab_test import confidence_sequence, e_value
 from innercouncil.evaluation.worth import (
     ALPHA,
     PRACTICAL,
     Count,
-    confidence_sequence,
     contest,
     contests,
     count,
-    e_value,
     overall,
 )
 from innercouncil.model.worth import PERSON, WorthVote
@@ -38,9 +37,9 @@ def test_the_evidence_is_the_beta_binomial_mixture_by_hand():
 
 
 def test_the_interval_holds_the_share_and_narrows():
-    wide, narrow = confidence_sequence(6, 4), confidence_sequence(60, 40)
+    wide, narrow = confidence_sequence(6, 4, ALPHA), confidence_sequence(60, 40, ALPHA)
     assert wide[0] < narrow[0] < 0.6 < narrow[1] < wide[1]
-    assert confidence_sequence(0, 0) == pytest.approx((0.0005, 0.9995), abs=1e-3)
+    assert confidence_sequence(0, 0, ALPHA) == (0.0, 1.0)
 
 
 def test_a_clear_preference_is_a_yes_and_the_opposite_a_no():

@@ -1,8 +1,6 @@
 """From blind judgements to a verdict: is the council's answer preferred, and by enough to pay for?
 
-The evidence is the e-value of a Beta(1/2, 1/2) mixture over the win probability against one half (Robbins 1970; Ramdas et al. 2023,
-"Game-theoretic statistics and safe anytime-valid inference"): by Ville's inequality it exceeds 1/alpha with probability
-at most alpha at whatever moment one looks, so a meter may be watched. The interval is the set of win probabilities it does not reject.
+Evidence and interval are those of ab_test: they hold at whatever moment one looks, so a meter may be watched.
 """
 
 from __future__ import annotations
@@ -10,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Literal, NamedTuple
 
-import numpy as np
-
+from innercouncil.evaluation.ab_test import confidence_sequence, e_value
 from innercouncil.model.council import Part
 from innercouncil.model.worth import PERSON, Contest, Verdict, WorthVote
 
@@ -23,7 +20,6 @@ FEW: Final = 20
 NAMES: Final[dict[Part, str]] = {
     "council": "the council", "alone": "the synthesizer alone", "samples": "plain samples of the model",
 }  # fmt: skip
-_GRID: Final = np.linspace(0.0005, 0.9995, 2000)
 
 
 class Count(NamedTuple):
@@ -32,24 +28,6 @@ class Count(NamedTuple):
     wins: int
     losses: int
     ties: int
-
-
-def e_value(wins: int, losses: int, p: float = 0.5) -> float:
-    """Evidence against the win probability `p` (above), 1 without any vote."""
-    return float(np.exp(_log_evidence(wins, losses, np.array([p]))[0]))
-
-
-def confidence_sequence(wins: int, losses: int, alpha: float = ALPHA) -> tuple[float, float]:
-    """The win probabilities that are not rejected at `alpha`, whenever one looks."""
-    kept = _GRID[_log_evidence(wins, losses, _GRID) < -np.log(alpha)]
-    return (round(float(kept[0]), 4), round(float(kept[-1]), 4)) if len(kept) else (0.0, 1.0)
-
-
-def _log_evidence(wins: int, losses: int, p: np.ndarray) -> np.ndarray:
-    from scipy.special import betaln
-
-    mixture = betaln(wins + 0.5, losses + 0.5) - betaln(0.5, 0.5)
-    return np.asarray(mixture - wins * np.log(p) - losses * np.log1p(-p))
 
 
 def count(votes: Iterable[WorthVote], baseline: Part) -> Count:
@@ -84,13 +62,13 @@ def contests(votes: Sequence[WorthVote]) -> tuple[Contest, ...]:
 def contest(c: Count, baseline: Part, judge: Literal["person", "models"]) -> Contest:
     """The verdict on one baseline."""
     decided = c.wins + c.losses
-    low, high = confidence_sequence(c.wins, c.losses)
+    low, high = confidence_sequence(c.wins, c.losses, ALPHA)
     evidence = e_value(c.wins, c.losses)
     share = c.wins / decided if decided else 0.5
     verdict, why = _verdict(c, share, high, evidence)
     words = f"{why}: {c.wins} for the council, {c.losses} for {NAMES[baseline]}, {c.ties} alike"
     return Contest(
-        baseline=baseline, judge=judge, wins=c.wins, losses=c.losses, ties=c.ties, share=round(share, 4), low=low, high=high,
+        baseline=baseline, judge=judge, wins=c.wins, losses=c.losses, ties=c.ties, share=round(share, 4), low=round(low, 4), high=round(high, 4),
         evidence=round(evidence, 4), verdict=verdict, words=words,
     )  # fmt: skip
 
