@@ -185,4 +185,6 @@ def test_leaving_one_out_counts_the_votes_again() -> None:
     assert (loser.wins.value, loser.changes.value, loser.sessions) == (0.0, 0.0, 1)
     close = voted((1,), {0: (2, 1, 3), 1: (0, 2, 3), 2: (0, 1, 3), 3: (1, 2, 0)})
     assert removal("p3", [close]).swings.value == 1.0, "its ballot made 1 win"
+    silent = voted((0, 1, 2, 3), dict.fromkeys(range(4), ()))
+    assert removal("p0", [silent]).sessions == 0, "nobody voted"
     assert removal("nobody", [clear]).sessions == 0

@@ -116,6 +116,14 @@ def test_lines_that_all_personas_share_are_nobodys() -> None:
     guard = "Never say who you are."
     prompts = [f"# You\n\n- {own} is what you do.\n- {guard}\n" for own in ("Mending", "Doubting", "Singing")]
     assert lines_of(prompts) == [[f"{own} is what you do."] for own in ("Mending", "Doubting", "Singing")]
+    named = [
+        f"You are {name}.\nYou like {thing} best." for name, thing in (("Ada", "wood"), ("Bob", "salt"), ("Cy", "rain"))
+    ]
+    assert lines_of(named, ("Ada", "Bob", "Cy")) == [
+        ["You like wood best."],
+        ["You like salt best."],
+        ["You like rain best."],
+    ]
     assert all(guard in own for own in lines_of(prompts[:2])), "of two personas, that is what they have in common"
 
 

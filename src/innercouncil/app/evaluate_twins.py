@@ -248,7 +248,7 @@ def compare(
 ) -> TwinReport:  # fmt: skip
     """Personas by what they said, their prompts and the votes of kept sessions."""
     answers = prepare(said, [p.slug for p in chosen])
-    lines = lines_of([p.system for p in chosen])
+    lines = lines_of([p.system for p in chosen], [p.name for p in chosen])
     both = pairs_of([p.slug for p in chosen])
     pairs = []
     for n, (i, j) in enumerate(both, 1):
@@ -259,9 +259,7 @@ def compare(
     if unheard := len(both) - len(pairs):
         notes.append(f"{unheard} pairs answered fewer than 2 questions in common and are left out.")
     if pairs and all(p.ratio is None for p in pairs):
-        notes.append(
-            "No question was answered twice by a persona, so there is no ratio; ask again with another --seed."
-        )
+        notes.append("No question was answered twice by a persona, so there is no ratio.")
     return TwinReport(
         personas=tuple(p.slug for p in chosen), questions=len({s.question for s in said}), samples=len(said), model=label,
         attribution=attribution(answers) if len({s.question for s in said}) > 1 else UNKNOWN,
@@ -289,16 +287,19 @@ def _pair(
 
 def removal(slug: str, records: Sequence[SessionRecord]) -> Removal:
     """What becomes of the votes of kept sessions when a persona's answer and ballot are taken out."""
-    won, other = [], []
+    won, other, alone = [], [], []
     for record in records:
         seat = next((w.seat for w in record.council.workers if w.slug == slug), None)
         last = {a.seat: a for a in record.answers if a.part == "council" and a.stands}
         tally = next((t for t in record.tallies if t.part == "council"), None)
-        if seat not in last or tally is None or len(last) < MIN_VOTERS or seat is None:
+        voted = any(b.ranking for b in record.ballots if b.part == "council")
+        if seat is None or seat not in last or tally is None or len(last) < MIN_VOTERS or not voted:
             continue
-        won.append(seat in tally.winners)
-        other.append(set(_winners_without(seat, record, list(last.values()))) != set(tally.winners))
-    swings = [o and not w for o, w in zip(other, won, strict=True)]
+        winners = set(tally.winners)
+        won.append(seat in winners and len(winners) < len(last))
+        alone.append(winners == {seat})
+        other.append(set(_winners_without(seat, record, list(last.values()))) != winners - {seat})
+    swings = [o and not a for o, a in zip(other, alone, strict=True)]
     return Removal(persona=slug, sessions=len(won), wins=share(won), changes=share(other), swings=share(swings))
 
 

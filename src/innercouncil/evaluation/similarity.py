@@ -183,8 +183,13 @@ def verdict(questions: int, apart: Estimated | None, named: Estimated) -> TwinVe
     return "not sure"
 
 
-def lines_of(prompts: Sequence[str]) -> list[list[str]]:
-    """The lines of each prompt that are its own to change: without headings, and without what all of three or more share."""
+def lines_of(prompts: Sequence[str], names: Sequence[str] = ()) -> list[list[str]]:
+    """The lines of each prompt that are its own to change: without headings, and without what all of three or more share.
+
+    A persona's name is left out of its lines: with another name it would be the same line.
+    """
+    if names:
+        prompts = [p.replace(name, "…") for p, name in zip(prompts, names, strict=True)]
     lines = [[line for line in map(plain, p.splitlines()) if len(line.split()) >= 2] for p in prompts]
     common = set.intersection(*map(set, lines)) if len(lines) >= 3 else set()
     return [[line for line in dict.fromkeys(own) if line not in common] for own in lines]

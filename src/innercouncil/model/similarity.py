@@ -66,13 +66,13 @@ class Removal(msgspec.Struct, frozen=True, kw_only=True):
 
     persona: str
     sessions: int
-    """With a vote that it sat in."""
+    """It sat in where four answers or more stood and somebody voted."""
     wins: Estimated
-    """Share of them it won, alone or tied."""
+    """Share of them it won, alone or tied with some of the others."""
     changes: Estimated
-    """Share of them whose winner would be another without its answer and its ballot."""
+    """Share of them that it won alone, or whose other winners would be others without its answer and its ballot."""
     swings: Estimated
-    """Share of them where it did not win and yet its ballot, or its answer on the others', decided who did."""
+    """Share of them where it did not win alone, and yet its ballot, or its answer on the others', decided who did."""
 
 
 class TwinReport(msgspec.Struct, frozen=True, kw_only=True):
