@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+import innercouncil.web.api_ab
 import innercouncil.web.api_prompts  # noqa: F401 - adds its endpoints to the table
 from innercouncil.app.council import House
 from innercouncil.model.errors import UsageError

@@ -19,6 +19,7 @@ _PAGES = {
     "/personas/{slug}": ("persona", "Persona"),
     "/import": ("import", "Import"),
     "/map": ("map", "Persona map"),
+    "/ab": ("ab", "A/B tests"),
     "/models": ("models", "Models"),
 }
 
