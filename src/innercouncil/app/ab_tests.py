@@ -206,6 +206,12 @@ def open_trial(house: House, name: str) -> Trial | None:
     return next((t for t in AbStore(house.database).trials(name) if t.choice is None), None)
 
 
+def check_next(test: AbTest, trials: Sequence[Trial]) -> None:
+    """Raises UsageError where there is no pair to show and none can be made."""
+    if all(t.choice is not None for t in trials):
+        check_open(test, trials)
+
+
 async def next_trial(
     house: House, name: str, progress: Callable[[int, int], None] = lambda _done, _total: None
 ) -> Trial:

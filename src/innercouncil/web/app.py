@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+import innercouncil.web.api_ab
 import innercouncil.web.api_prompts
 import innercouncil.web.api_worth  # noqa: F401 - they add their endpoints to the table
 from innercouncil.app.council import House

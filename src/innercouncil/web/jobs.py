@@ -17,7 +17,7 @@ from innercouncil.web.http import LOG
 
 KEPT = 20
 
-Kind = Literal["import", "personas", "model", "writing"]
+Kind = Literal["import", "personas", "model", "writing", "ab"]
 
 
 class Job(msgspec.Struct):
@@ -95,7 +95,7 @@ class Jobs:
     def cancel(self, id_: str) -> None:
         """Stop fetching a model. Raises UsageError for jobs that cannot be stopped."""
         job = self.get(id_)
-        if job.kind != "model":
+        if job.kind not in ("model", "ab"):
             raise UsageError("This cannot be stopped half-way; it ends by itself.")
         if id_ in self._tasks:
             self._tasks[id_].cancel()

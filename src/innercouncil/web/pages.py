@@ -20,6 +20,7 @@ _PAGES = {
     "/import": ("import", "Import"),
     "/map": ("map", "Persona map"),
     "/worth": ("worth", "Was it worth it?"),
+    "/ab": ("ab", "A/B tests"),
     "/models": ("models", "Models"),
 }
 
