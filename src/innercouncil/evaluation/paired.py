@@ -27,7 +27,8 @@ LEVEL: Final = 0.95
 FEW: Final = 4
 """Questions a competitor must have won on, and lost on, before the spread of its votes says how sure they are."""
 _STEPS: Final = 25
-_CHUNK: Final = 1 << 15
+_SAMPLE: Final = 2000
+"""Questions of a first fit where there are many, so that the whole data are gone through twice only."""
 
 
 class Fit(NamedTuple):
@@ -48,26 +49,28 @@ class Fit(NamedTuple):
         return np.asarray(self.quantile * np.sqrt(np.diag(self.covariance)))
 
 
-class _Sums(NamedTuple):
-    gradient: Floats
-    hessian: Floats
-
-
-def fit(c: Comparisons, start: Floats | None = None) -> Fit:
-    """Fit the model; takes 5 questions or more to have intervals worth the name."""
+def fit(c: Comparisons) -> Fit:
+    """Fit the model by Newton's method. Takes two competitors and a few questions at least."""
     design = _Design.of(c)
     theta = np.zeros(design.size)
+    if c.questions > 2 * _SAMPLE:
+        theta = _climb(design.sample(_SAMPLE), theta)
+    theta = _climb(design, theta)
+    k = design.competitors + design.z.shape[1]
+    covariance = _covariance(design, theta, c.questions)[:k, :k]
+    return Fit(theta[:k], covariance, design.effects, float(theta[k]) if design.ties else None, _quantile(c.questions))
+
+
+def _climb(design: _Design, theta: Floats) -> Floats:
+    prior = np.eye(design.size) / PRIOR_SD**2
     for _ in range(_STEPS):
-        sums = design.sums(theta)
-        step = np.linalg.solve(sums.hessian, sums.gradient)
+        gradient, hessian = design.sums(theta)
+        step = np.linalg.solve(hessian + prior, gradient - prior @ theta)
         theta = theta + np.clip(step, -2.0, 2.0)
-        if np.abs(step).max() < 1e-6:
+        # Newton's error is squared at each step: what is left is far below anything shown.
+        if np.abs(step).max() < 1e-3:
             break
-    covariance = _covariance(design, theta, c.questions)
-    k = design.linear
-    return Fit(
-        theta[:k], covariance[:k, :k], design.effects, float(theta[k]) if design.ties else None, _quantile(c.questions)
-    )
+    return theta
 
 
 def _quantile(questions: int) -> float:
@@ -76,126 +79,143 @@ def _quantile(questions: int) -> float:
     return float(stdtrit(max(questions - 1, 1), 0.5 + LEVEL / 2))
 
 
-class _Design(NamedTuple):
-    """Design matrix (n, competitors + effects) and outcomes; a tie parameter comes last where there are ties."""
+class _Moments(NamedTuple):
+    """Of each comparison, weighted: derivatives of the log-likelihood by the log-odds and by the tie parameter, and minus
+    the second ones.
+    """
 
-    x: Floats
+    odds: Floats
+    tie: Floats
+    odds2: Floats
+    tie2: Floats
+    cross: Floats
+
+
+class _Design(NamedTuple):
+    """The data of a fit. Parameters: strengths, effects of `z`, and a tie parameter where there are ties."""
+
+    competitors: int
+    one: Ints
+    other: Ints
+    z: Floats
+    """(n, effects)"""
     outcome: Floats
     weight: Floats
-    bounds: list[int]
-    """Where each question's comparisons begin, and the end."""
     question: Ints
     effects: tuple[int, ...]
     ties: bool
 
     @classmethod
     def of(cls, c: Comparisons) -> _Design:
-        used = tuple(i for i in range(len(COVARIATES)) if np.ptp(c.covariates[:, i]) > 1e-9) if len(c.one) else ()
-        k, n = len(c.slugs), len(c.one)
-        x = np.zeros((n, k + len(used)))
-        rows = np.arange(n)
-        x[rows, c.one] = 1.0
-        x[rows, c.other] -= 1.0
-        x[:, k:] = c.covariates[:, used]
-        bounds = np.searchsorted(c.question, np.arange(c.questions + 1)).tolist()
-        return cls(x, c.outcome.astype(np.float64), c.weight, bounds, c.question, used, bool((c.outcome == 0).any()))
-
-    @property
-    def linear(self) -> int:
-        return int(self.x.shape[1])
+        used = tuple(n for n in range(len(COVARIATES)) if np.abs(c.covariates[:, n]).max() > 1e-9)
+        return cls(
+            len(c.slugs), c.one, c.other, np.ascontiguousarray(c.covariates[:, used]), c.outcome.astype(np.float64), c.weight,
+            c.question, used, bool((c.outcome == 0).any()),
+        )  # fmt: skip
 
     @property
     def size(self) -> int:
-        return self.linear + self.ties
+        return self.competitors + self.z.shape[1] + self.ties
 
-    def sums(self, theta: Floats) -> _Sums:
-        """Gradient and negative Hessian of the penalised log-likelihood."""
-        gradient, hessian = -theta / PRIOR_SD**2, np.eye(self.size) / PRIOR_SD**2
-        for start in range(0, len(self.x), _CHUNK):
-            part = self.part(theta, start, start + _CHUNK)
-            gradient += part.gradient
-            hessian += part.hessian
-        return _Sums(gradient, hessian)
-
-    def part(self, theta: Floats, start: int, end: int) -> _Sums:
-        """The same over some comparisons, without the prior."""
-        x, weight = self.x[start:end], self.weight[start:end]
-        residual, tied, curve = self._moments(theta, start, end)
-        gradient = np.zeros(self.size)
-        hessian = np.zeros((self.size, self.size))
-        k = self.linear
-        gradient[:k] = x.T @ (weight * residual)
-        hessian[:k, :k] = x.T @ (x * (weight * curve.direct)[:, None])
-        if self.ties:
-            gradient[k] = weight @ tied
-            hessian[k, k] = weight @ curve.tie
-            hessian[:k, k] = hessian[k, :k] = x.T @ (weight * curve.cross)
-        return _Sums(gradient, hessian)
-
-    def by_question(self, theta: Floats) -> Floats:
-        """(questions, size) gradients."""
-        pulls = np.zeros((len(self.bounds) - 1, self.size))
-        some = [n for n in range(len(pulls)) if self.bounds[n] < self.bounds[n + 1]]
-        starts = [self.bounds[n] for n in some]
-        residual, tied, _ = self._moments(theta, 0, len(self.x))
-        pulls[some, : self.linear] = np.add.reduceat(self.x * (self.weight * residual)[:, None], starts)
-        if self.ties:
-            pulls[some, self.linear] = np.add.reduceat(self.weight * tied, starts)
-        return pulls
-
-    def _moments(self, theta: Floats, start: int, end: int) -> tuple[Floats, Floats, _Curve]:
-        k = self.linear
-        half = np.clip(self.x[start:end] @ theta[:k] / 2, -15, 15)
-        won = np.exp(half)
-        lost = 1 / won
-        nu = np.exp(theta[k]) if self.ties else 0.0
-        total = won + lost + nu
-        tie = nu / total
-        expected = (won - lost) / total
-        outcome = self.outcome[start:end]
-        variance = (won + lost) / total - expected**2
-        return (
-            (outcome - expected) / 2, (outcome == 0) - tie,
-            _Curve(variance / 4, tie * (1 - tie), -expected * tie / 2),
+    def sample(self, questions: int) -> _Design:
+        """The comparisons of questions spread evenly over all."""
+        rows = np.flatnonzero(self.question % max(1, (int(self.question[-1]) + 1) // questions) == 0)
+        return self._replace(
+            one=self.one[rows], other=self.other[rows], z=self.z[rows], outcome=self.outcome[rows],
+            weight=self.weight[rows], question=self.question[rows],
         )  # fmt: skip
 
+    def sums(self, theta: Floats) -> tuple[Floats, Floats]:
+        """Gradient and negative Hessian of the log-likelihood."""
+        moments, everything = self._moments(theta), np.zeros_like(self.one)
+        return self._gradients(moments, everything, 1)[0], self._hessians(moments, everything, 1)[0]
 
-class _Curve(NamedTuple):
-    """Second derivatives by the log-odds, by the tie parameter, and by both."""
+    def by_question(self, theta: Floats, questions: int, *, curved: bool) -> tuple[Floats, Floats | None]:
+        """(questions, size) gradients and, if asked for, (questions, size, size) negative Hessians."""
+        moments = self._moments(theta)
+        hessians = self._hessians(moments, self.question, questions) if curved else None
+        return self._gradients(moments, self.question, questions), hessians
 
-    direct: Floats
-    tie: Floats
-    cross: Floats
+    def _moments(self, theta: Floats) -> _Moments:
+        k, c = self.competitors, self.z.shape[1]
+        half = theta[self.one]
+        half -= theta[self.other]
+        for n in range(c):
+            half += self.z[:, n] * theta[k + n]
+        np.clip(half, -30, 30, out=half)
+        won = np.exp(half / 2)
+        lost = 1 / won
+        nu = float(np.exp(theta[k + c])) if self.ties else 0.0
+        total = won + lost + nu
+        expected = (won - lost) / total
+        spread = (won + lost) / total - expected**2
+        tie = nu / total
+        w = self.weight
+        none = np.zeros(0)
+        return _Moments(
+            w * (self.outcome - expected) / 2, w * ((self.outcome == 0) - tie) if self.ties else none,
+            w * spread / 4, w * tie * (1 - tie) if self.ties else none, w * -expected * tie / 2 if self.ties else none,
+        )  # fmt: skip
+
+    def _across(self, values: Floats, group: Ints, count: int) -> Floats:
+        """(count, competitors): `values` added to the one and taken from the other, by group."""
+        k = self.competitors
+        both = np.bincount(group * k + self.one, values, count * k) - np.bincount(group * k + self.other, values, count * k)
+        return np.asarray(both.reshape(count, k))
+
+    def _gradients(self, m: _Moments, group: Ints, count: int) -> Floats:
+        columns = [np.bincount(group, m.odds * self.z[:, n], count)[:, None] for n in range(self.z.shape[1])]
+        if self.ties:
+            columns.append(np.bincount(group, m.tie, count)[:, None])
+        return np.hstack([self._across(m.odds, group, count), *columns])
+
+    def _hessians(self, m: _Moments, group: Ints, count: int) -> Floats:
+        k, c = self.competitors, self.z.shape[1]
+        out = np.zeros((count, self.size, self.size))
+        met = np.bincount((group * k + self.one) * k + self.other, m.odds2, count * k * k).reshape(count, k, k)
+        met = met + met.transpose(0, 2, 1)
+        out[:, :k, :k] = np.eye(k) * met.sum(axis=2)[:, :, None] - met
+        for n in range(c):
+            curve = m.odds2 * self.z[:, n]
+            out[:, :k, k + n] = out[:, k + n, :k] = self._across(curve, group, count)
+            for other in range(n, c):
+                out[:, k + n, k + other] = out[:, k + other, k + n] = np.bincount(group, curve * self.z[:, other], count)
+        if self.ties:
+            out[:, :k, -1] = out[:, -1, :k] = self._across(m.cross, group, count)
+            for n in range(c):
+                out[:, k + n, -1] = out[:, -1, k + n] = np.bincount(group, m.cross * self.z[:, n], count)
+            out[:, -1, -1] = np.bincount(group, m.tie2, count)
+        return out
 
 
 def _covariance(design: _Design, theta: Floats, questions: int) -> Floats:
-    hessian = design.sums(theta).hessian
-    pulls = design.by_question(theta)
-    if questions <= LEVERAGE_QUESTIONS:
-        parts = [design.part(theta, a, b).hessian for a, b in zip(design.bounds, design.bounds[1:], strict=False)]
-        moves = np.linalg.solve(hessian - np.array(parts), pulls[:, :, None])[:, :, 0]
+    few = questions <= LEVERAGE_QUESTIONS
+    pulls, parts = design.by_question(theta, questions, curved=few)
+    hessian = (parts.sum(axis=0) if parts is not None else design.sums(theta)[1]) + np.eye(design.size) / PRIOR_SD**2
+    if parts is not None:
+        moves = np.linalg.solve(hessian - parts, pulls[:, :, None])[:, :, 0]
     else:
         moves = np.linalg.solve(hessian, pulls.T).T
-    moves = moves - moves.mean(axis=0)
-    robust = moves.T @ moves * max(questions - 1, 1) / max(questions, 1)
-    return _not_below(robust, _centred(np.linalg.inv(hessian), design), _one_sided(design))
+    moves -= moves.mean(axis=0)
+    robust = moves.T @ moves * (questions - 1) / questions
+    return _not_below(robust, _centred(np.linalg.inv(hessian), design.competitors), _one_sided(design))
 
 
-def _centred(model: Floats, design: _Design) -> Floats:
+def _centred(model: Floats, competitors: int) -> Floats:
     """The covariance of strengths told against their mean; of their common height nothing is known or asked."""
-    k = design.linear - len(design.effects)
     centre = np.eye(len(model))
-    centre[:k, :k] -= 1 / k
+    centre[:competitors, :competitors] -= 1 / competitors
     return np.asarray(centre @ model @ centre.T)
 
 
 def _one_sided(design: _Design) -> list[int]:
     """Competitors that won, or lost, on fewer than `FEW` questions."""
+    won, lost = design.outcome > 0, design.outcome < 0
     out = []
-    for n in range(design.linear - len(design.effects)):
-        own = design.x[:, n] * design.outcome
-        some = [np.unique(design.question[own == sign]).size for sign in (1, -1)]
-        if min(some) < FEW:
+    for n in range(design.competitors):
+        one, other = design.one == n, design.other == n
+        sides = ((one & won) | (other & lost), (one & lost) | (other & won))
+        if min(len(np.unique(design.question[side])) for side in sides) < FEW:
             out.append(n)
     return out
 
