@@ -18,6 +18,7 @@ _COMMANDS = {
     "serve": "Start the web app on this machine.",
     "ask": "Ask the council.",
     "sessions": "Search, show, resume, export, import or delete sessions.",
+    "standings": "Whose answers win, in your eyes and the models', with intervals.",
     "models": "Which models the council uses; fetch them.",
     "doctor": "What is there, what fits this machine, and what to do.",
 }
