@@ -115,7 +115,7 @@ class _Design(NamedTuple):
 
     @property
     def size(self) -> int:
-        return self.competitors + self.z.shape[1] + self.ties
+        return int(self.competitors + self.z.shape[1] + self.ties)
 
     def sample(self, questions: int) -> _Design:
         """The comparisons of questions spread evenly over all."""
@@ -160,7 +160,9 @@ class _Design(NamedTuple):
     def _across(self, values: Floats, group: Ints, count: int) -> Floats:
         """(count, competitors): `values` added to the one and taken from the other, by group."""
         k = self.competitors
-        both = np.bincount(group * k + self.one, values, count * k) - np.bincount(group * k + self.other, values, count * k)
+        both = np.bincount(group * k + self.one, values, count * k) - np.bincount(
+            group * k + self.other, values, count * k
+        )
         return np.asarray(both.reshape(count, k))
 
     def _gradients(self, m: _Moments, group: Ints, count: int) -> Floats:
@@ -179,7 +181,9 @@ class _Design(NamedTuple):
             curve = m.odds2 * self.z[:, n]
             out[:, :k, k + n] = out[:, k + n, :k] = self._across(curve, group, count)
             for other in range(n, c):
-                out[:, k + n, k + other] = out[:, k + other, k + n] = np.bincount(group, curve * self.z[:, other], count)
+                out[:, k + n, k + other] = out[:, k + other, k + n] = np.bincount(
+                    group, curve * self.z[:, other], count
+                )
         if self.ties:
             out[:, :k, -1] = out[:, -1, :k] = self._across(m.cross, group, count)
             for n in range(c):

@@ -21,7 +21,10 @@ def boards(judgements: Sequence[Judgement], name: Voters) -> tuple[Board, ...]:
     """The board of all judgements by one kind of voter, then one for each topic, most questions first."""
     c = compare([j for j in judgements if j.board == name])
     topics = Counter(t for t in c.topics if t)
-    return (rate(c, name), *(rate(c.about(t), name, t) for t, _ in sorted(topics.items(), key=lambda kv: (-kv[1], kv[0]))))
+    return (
+        rate(c, name),
+        *(rate(c.about(t), name, t) for t, _ in sorted(topics.items(), key=lambda kv: (-kv[1], kv[0]))),
+    )
 
 
 def rate(c: Comparisons, name: Voters, topic: str = "") -> Board:
