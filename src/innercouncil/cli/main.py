@@ -21,6 +21,7 @@ _COMMANDS = {
     "run-questions": "Put a set of questions to the council, unattended.",
     "sessions": "Search, show, resume, export, import or delete sessions.",
     "ab": "Test two variants against each other, blind.",
+    "standings": "Whose answers win, in your eyes and the models', with intervals.",
     "models": "Which models the council uses; fetch them.",
     "doctor": "What is there, what fits this machine, and what to do.",
 }

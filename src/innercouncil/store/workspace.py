@@ -74,6 +74,7 @@ class Workspace:
         self.discovery = self.stamps / "discovery.json"
         self.offline_personas = self.stamps / "offline_personas.json"
         self.base = self.stamps / "base.json"
+        self.answer_styles = self.stamps / "answer_styles.json"
         self.database = root / "council.db"
 
     def prepare(self) -> None:

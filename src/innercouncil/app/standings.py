@@ -1,0 +1,135 @@
+"""Whose answers win: the boards of a workspace, from every vote in its database."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from innercouncil.evaluation.ratings import boards
+from innercouncil.model.conversation import Message
+from innercouncil.model.ratings import Judgement, Standings
+from innercouncil.store.database import Database
+from innercouncil.store.judgements import JudgementStore, VotedSession
+from innercouncil.store.workspace import Workspace
+
+VERSION: Final = 1
+"""Of what is measured on an answer; another number measures all of them again."""
+_MARKED_RE: Final = re.compile(r"^\s*(?:#{1,6} |[-*+] |\d+[.)] |>|```|\|)|\*\*\S|__\S|`[^`\n]+`", re.MULTILINE)
+
+
+class _Style(msgspec.Struct, frozen=True, array_like=True):
+    """What the boards need of a session's texts; no word of them is kept."""
+
+    finished_at: str
+    topic: str
+    length: dict[str, float]
+    formatting: dict[str, float]
+
+
+class _Styles(msgspec.Struct):
+    version: int
+    sessions: dict[str, _Style]
+
+
+def standings(workspace: Workspace) -> Standings:
+    """Every board: the person's and the models', over all topics and for each. Raises WorkspaceError."""
+    workspace.prepare()
+    database = Database(workspace.database)
+    try:
+        store = JudgementStore(database)
+        judgements = load(store, workspace)
+        names, there = store.names(), store.personas()
+    finally:
+        database.close()
+    found = (*boards(judgements, "person"), *boards(judgements, "models"))
+    shown = sorted({r.slug for b in found for r in b.ratings})
+    return Standings(
+        boards=found, names={s: names.get(s, s) for s in shown}, gone=tuple(s for s in shown if s not in there)
+    )
+
+
+def load(store: JudgementStore, workspace: Workspace) -> list[Judgement]:
+    """Every vote as a judgement."""
+    sessions = store.sessions()
+    votes = [(n, tiers) for n, tiers in store.votes() if n in sessions]
+    ballots = [(n, paper) for n, paper in store.ballots() if n in sessions]
+    styles = _styles(store, workspace, {n: sessions[n] for n in {*(n for n, _ in votes), *(n for n, _ in ballots)}})
+    out: list[Judgement] = []
+    for number, tiers in votes:
+        session, style = sessions[number], styles.get(number, _NONE)
+        told = tuple(tuple(session.seats[s] for s in t if s in session.seats) for t in tiers)
+        out.append(
+            Judgement(
+                question=session.id, topic=style.topic, board="person", tiers=tuple(t for t in told if t),
+                shown=tuple(session.seats.values()), length=style.length, formatting=style.formatting,
+            )
+        )  # fmt: skip
+    for number, paper in ballots:
+        session, style = sessions[number], styles.get(number, _NONE)
+        seats = session.seats
+        out.append(
+            Judgement(
+                question=session.id, topic=style.topic, board="models", judge=seats.get(paper.voter, ""),
+                tiers=tuple([(seats[s],) for s in paper.ranking if s in seats]),
+                shown=tuple([seats[s] for s in paper.shown if s in seats]),
+                length=style.length, formatting=style.formatting,
+            )
+        )  # fmt: skip
+    return [j for j in out if j.tiers and len(set(j.shown)) == len(j.shown)]
+
+
+_NONE: Final = _Style("", "", {}, {})
+
+
+def marked(text: str) -> float:
+    """Share of the lines of an answer that carry Markdown marks, 0 to 1."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    return round(sum(bool(_MARKED_RE.search(line)) for line in lines) / len(lines), 4) if lines else 0.0
+
+
+def _styles(store: JudgementStore, workspace: Workspace, sessions: Mapping[int, VotedSession]) -> dict[int, _Style]:
+    """Topic and style of each session, measured once; those of deleted sessions are dropped."""
+    kept = _kept(workspace)
+    out = {
+        n: kept[s.id] for n, s in sessions.items() if s.id in kept and s.finished_at and kept[s.id].finished_at == s.finished_at
+    }  # fmt: skip
+    new = [n for n in sessions if n not in out]
+    if new:
+        out |= dict(_measured(store, sessions, sorted(new)))
+    if new or len(kept) > len(out):
+        keep = {sessions[n].id: style for n, style in out.items() if style.finished_at}
+        workspace.write_json(workspace.answer_styles, _Styles(VERSION, keep))
+    return out
+
+
+def _kept(workspace: Workspace) -> dict[str, _Style]:
+    try:
+        found = msgspec.json.decode(workspace.answer_styles.read_bytes(), type=_Styles)
+    except (OSError, msgspec.MsgspecError):
+        return {}
+    return found.sessions if found.version == VERSION else {}
+
+
+def _measured(
+    store: JudgementStore, sessions: Mapping[int, VotedSession], numbers: Sequence[int]
+) -> Iterator[tuple[int, _Style]]:
+    found = list(store.texts(numbers))
+    topics = _topics([(sessions[n].id, question) for n, question, _ in found])
+    for (number, _, answers), topic in zip(found, topics, strict=True):
+        session = sessions[number]
+        texts = {slug: answers.get(seat, "") for seat, slug in session.seats.items()}
+        yield number, _Style(
+            session.finished_at or "", topic, {s: float(len(t)) for s, t in texts.items()},
+            {s: marked(t) for s, t in texts.items()},
+        )  # fmt: skip
+
+
+def _topics(questions: Sequence[tuple[str, str]]) -> list[str]:
+    """The topic of each question, by the offline labeller."""
+    from innercouncil.discovery.labeller import Labeller
+
+    batch = [(Message(id=i, conversation_id=i, title="", position=0, text=text), "") for i, text in questions]
+    return [m.topic_category for m in Labeller.load().label(batch).messages]

@@ -1,0 +1,234 @@
+"""The fit behind every rating: Bradley-Terry with ties and style, and intervals that take questions for the units.
+
+Model. `one` is put before `other` with log-odds d = s(one) - s(other) + covariates · effects (Bradley & Terry 1952,
+Biometrika 39; the covariates are LMArena's "style control"). Ties follow Davidson (1970, JASA 65): their odds against the
+geometric mean of the two wins are one more parameter, and the strengths stay what they are among the decided pairs.
+
+Intervals. Votes on one question are dependent, so questions are what is drawn again (a bootstrap by question). The
+bootstrap is taken in its one-step form, whose limit over infinitely many resamples is the cluster-robust covariance; each
+question's pull is measured with the question left out (CR3, the jackknife; Bell & McCaffrey 2002, Survey Methodology 28)
+and quantiles are Student's, because resampling few questions as they are gives intervals that are too short.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from innercouncil.evaluation.comparisons import COVARIATES, Comparisons, Floats, Ints
+
+PRIOR_SD: Final = 3.0
+"""Log-odds. A priori nearly all strengths and effects lie within ± 6: it says next to nothing, but a competitor that won
+every comparison gets a finite strength."""
+LEVERAGE_QUESTIONS: Final = 300
+"""From here on leaving a question out changes nothing that could be seen."""
+LEVEL: Final = 0.95
+FEW: Final = 4
+"""Questions a competitor must have won on, and lost on, before the spread of its votes says how sure they are."""
+_STEPS: Final = 25
+_SAMPLE: Final = 2000
+"""Questions of a first fit where there are many, so that the whole data are gone through twice only."""
+
+
+class Fit(NamedTuple):
+    """Estimates and their covariance: strengths of the k competitors (summing to 0), then the effects."""
+
+    values: Floats
+    covariance: Floats
+    effects: tuple[int, ...]
+    """Places in COVARIATES of those that differ between competitors at all."""
+    tie: float | None
+    """Log-odds of a tie between equals, None where there was none."""
+    quantile: float
+    """Standard errors to each side of an estimate."""
+
+    @property
+    def half_widths(self) -> Floats:
+        """Half the 95% interval of each estimate."""
+        return np.asarray(self.quantile * np.sqrt(np.diag(self.covariance)))
+
+
+def fit(c: Comparisons) -> Fit:
+    """Fit the model by Newton's method. Takes two competitors and a few questions at least."""
+    design = _Design.of(c)
+    theta = np.zeros(design.size)
+    if c.questions > 2 * _SAMPLE:
+        theta = _climb(design.sample(_SAMPLE), theta)
+    theta = _climb(design, theta)
+    k = design.competitors + design.z.shape[1]
+    covariance = _covariance(design, theta, c.questions)[:k, :k]
+    return Fit(theta[:k], covariance, design.effects, float(theta[k]) if design.ties else None, _quantile(c.questions))
+
+
+def _climb(design: _Design, theta: Floats) -> Floats:
+    prior = np.eye(design.size) / PRIOR_SD**2
+    for _ in range(_STEPS):
+        gradient, hessian = design.sums(theta)
+        step = np.linalg.solve(hessian + prior, gradient - prior @ theta)
+        theta = theta + np.clip(step, -2.0, 2.0)
+        # Newton's error is squared at each step: what is left is far below anything shown.
+        if np.abs(step).max() < 1e-3:
+            break
+    return theta
+
+
+def _quantile(questions: int) -> float:
+    from scipy.special import stdtrit
+
+    return float(stdtrit(max(questions - 1, 1), 0.5 + LEVEL / 2))
+
+
+class _Moments(NamedTuple):
+    """Of each comparison, weighted: derivatives of the log-likelihood by the log-odds and by the tie parameter, and minus
+    the second ones.
+    """
+
+    odds: Floats
+    tie: Floats
+    odds2: Floats
+    tie2: Floats
+    cross: Floats
+
+
+class _Design(NamedTuple):
+    """The data of a fit. Parameters: strengths, effects of `z`, and a tie parameter where there are ties."""
+
+    competitors: int
+    one: Ints
+    other: Ints
+    z: Floats
+    """(n, effects)"""
+    outcome: Floats
+    weight: Floats
+    question: Ints
+    effects: tuple[int, ...]
+    ties: bool
+
+    @classmethod
+    def of(cls, c: Comparisons) -> _Design:
+        used = tuple(n for n in range(len(COVARIATES)) if np.abs(c.covariates[:, n]).max() > 1e-9)
+        return cls(
+            len(c.slugs), c.one, c.other, np.ascontiguousarray(c.covariates[:, used]), c.outcome.astype(np.float64), c.weight,
+            c.question, used, bool((c.outcome == 0).any()),
+        )  # fmt: skip
+
+    @property
+    def size(self) -> int:
+        return int(self.competitors + self.z.shape[1] + self.ties)
+
+    def sample(self, questions: int) -> _Design:
+        """The comparisons of questions spread evenly over all."""
+        rows = np.flatnonzero(self.question % max(1, (int(self.question[-1]) + 1) // questions) == 0)
+        return self._replace(
+            one=self.one[rows], other=self.other[rows], z=self.z[rows], outcome=self.outcome[rows],
+            weight=self.weight[rows], question=self.question[rows],
+        )  # fmt: skip
+
+    def sums(self, theta: Floats) -> tuple[Floats, Floats]:
+        """Gradient and negative Hessian of the log-likelihood."""
+        moments, everything = self._moments(theta), np.zeros_like(self.one)
+        return self._gradients(moments, everything, 1)[0], self._hessians(moments, everything, 1)[0]
+
+    def by_question(self, theta: Floats, questions: int, *, curved: bool) -> tuple[Floats, Floats | None]:
+        """(questions, size) gradients and, if asked for, (questions, size, size) negative Hessians."""
+        moments = self._moments(theta)
+        hessians = self._hessians(moments, self.question, questions) if curved else None
+        return self._gradients(moments, self.question, questions), hessians
+
+    def _moments(self, theta: Floats) -> _Moments:
+        k, c = self.competitors, self.z.shape[1]
+        half = theta[self.one]
+        half -= theta[self.other]
+        for n in range(c):
+            half += self.z[:, n] * theta[k + n]
+        np.clip(half, -30, 30, out=half)
+        won = np.exp(half / 2)
+        lost = 1 / won
+        nu = float(np.exp(theta[k + c])) if self.ties else 0.0
+        total = won + lost + nu
+        expected = (won - lost) / total
+        spread = (won + lost) / total - expected**2
+        tie = nu / total
+        w = self.weight
+        none = np.zeros(0)
+        return _Moments(
+            w * (self.outcome - expected) / 2, w * ((self.outcome == 0) - tie) if self.ties else none,
+            w * spread / 4, w * tie * (1 - tie) if self.ties else none, w * -expected * tie / 2 if self.ties else none,
+        )  # fmt: skip
+
+    def _across(self, values: Floats, group: Ints, count: int) -> Floats:
+        """(count, competitors): `values` added to the one and taken from the other, by group."""
+        k = self.competitors
+        both = np.bincount(group * k + self.one, values, count * k) - np.bincount(
+            group * k + self.other, values, count * k
+        )
+        return np.asarray(both.reshape(count, k))
+
+    def _gradients(self, m: _Moments, group: Ints, count: int) -> Floats:
+        columns = [np.bincount(group, m.odds * self.z[:, n], count)[:, None] for n in range(self.z.shape[1])]
+        if self.ties:
+            columns.append(np.bincount(group, m.tie, count)[:, None])
+        return np.hstack([self._across(m.odds, group, count), *columns])
+
+    def _hessians(self, m: _Moments, group: Ints, count: int) -> Floats:
+        k, c = self.competitors, self.z.shape[1]
+        out = np.zeros((count, self.size, self.size))
+        met = np.bincount((group * k + self.one) * k + self.other, m.odds2, count * k * k).reshape(count, k, k)
+        met = met + met.transpose(0, 2, 1)
+        out[:, :k, :k] = np.eye(k) * met.sum(axis=2)[:, :, None] - met
+        for n in range(c):
+            curve = m.odds2 * self.z[:, n]
+            out[:, :k, k + n] = out[:, k + n, :k] = self._across(curve, group, count)
+            for other in range(n, c):
+                out[:, k + n, k + other] = out[:, k + other, k + n] = np.bincount(
+                    group, curve * self.z[:, other], count
+                )
+        if self.ties:
+            out[:, :k, -1] = out[:, -1, :k] = self._across(m.cross, group, count)
+            for n in range(c):
+                out[:, k + n, -1] = out[:, -1, k + n] = np.bincount(group, m.cross * self.z[:, n], count)
+            out[:, -1, -1] = np.bincount(group, m.tie2, count)
+        return out
+
+
+def _covariance(design: _Design, theta: Floats, questions: int) -> Floats:
+    few = questions <= LEVERAGE_QUESTIONS
+    pulls, parts = design.by_question(theta, questions, curved=few)
+    hessian = (parts.sum(axis=0) if parts is not None else design.sums(theta)[1]) + np.eye(design.size) / PRIOR_SD**2
+    if parts is not None:
+        moves = np.linalg.solve(hessian - parts, pulls[:, :, None])[:, :, 0]
+    else:
+        moves = np.linalg.solve(hessian, pulls.T).T
+    moves -= moves.mean(axis=0)
+    robust = moves.T @ moves * (questions - 1) / questions
+    return _not_below(robust, _centred(np.linalg.inv(hessian), design.competitors), _one_sided(design))
+
+
+def _centred(model: Floats, competitors: int) -> Floats:
+    """The covariance of strengths told against their mean; of their common height nothing is known or asked."""
+    centre = np.eye(len(model))
+    centre[:competitors, :competitors] -= 1 / competitors
+    return np.asarray(centre @ model @ centre.T)
+
+
+def _one_sided(design: _Design) -> list[int]:
+    """Competitors that won, or lost, on fewer than `FEW` questions."""
+    won, lost = design.outcome > 0, design.outcome < 0
+    out = []
+    for n in range(design.competitors):
+        one, other = design.one == n, design.other == n
+        sides = ((one & won) | (other & lost), (one & lost) | (other & won))
+        if min(len(np.unique(design.question[side])) for side in sides) < FEW:
+            out.append(n)
+    return out
+
+
+def _not_below(robust: Floats, model: Floats, places: list[int]) -> Floats:
+    """At these places no variance below what independent votes would have: where a competitor (almost) always wins, votes
+    hardly vary and the robust variance alone would call a guess certain.
+    """
+    scale = np.ones(len(robust))
+    for n in places:
+        scale[n] = max(1.0, np.sqrt(model[n, n] / max(robust[n, n], 1e-12)))
+    return np.asarray(robust * np.outer(scale, scale))
