@@ -64,7 +64,7 @@ def load(store: JudgementStore, workspace: Workspace) -> list[Judgement]:
         out.append(
             Judgement(
                 question=session.id, topic=style.topic, board="person", tiers=tuple(t for t in told if t),
-                shown=tuple(session.seats.values()), length=style.length, formatting=style.formatting,
+                shown=(), length=style.length, formatting=style.formatting,  # where the person saw each is not kept
             )
         )  # fmt: skip
     for number, paper in ballots:

@@ -231,4 +231,7 @@ def _not_below(robust: Floats, model: Floats, places: list[int]) -> Floats:
     scale = np.ones(len(robust))
     for n in places:
         scale[n] = max(1.0, np.sqrt(model[n, n] / max(robust[n, n], 1e-12)))
-    return np.asarray(robust * np.outer(scale, scale))
+    out = np.asarray(robust * np.outer(scale, scale))
+    for n in places:
+        out[n, n] = max(out[n, n], model[n, n])  # where every vote was the same there is nothing to scale
+    return out
