@@ -1,0 +1,119 @@
+"""What the statistics of `standings`, `ab` and `evaluate twins` are worth, on simulated voters and speakers whose truth is known.
+
+    uv run python benchmarks/evaluation.py [--json] [--simulations 1000] [--only ratings,ab,twins]
+
+ratings: how often the 95% intervals of strengths and biases hold the truth, over so many simulated boards a world.
+ab: how often a winner is named between equal sides when one looks after every vote, and votes until the end.
+twins: how often planted twins are called twins, and speakers that are some distance apart are not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+
+import numpy as np
+
+import simulations_ab
+import simulations_twins
+from innercouncil.evaluation.gauges import chance
+from innercouncil.evaluation.ratings import boards
+from simulations_ratings import World, vote
+
+FIRST_SEED = 1_000_000
+"""Other seeds than any that the method was tried on."""
+WORLDS: dict[str, World] = {
+    "4 personas, models, 10 questions": World((0.6, 0.1, -0.2, -0.5), 10),
+    "4 personas, models, 30 questions": World((0.6, 0.1, -0.2, -0.5), 30),
+    "4 personas, models, 100 questions": World((0.6, 0.1, -0.2, -0.5), 100),
+    "6 personas, person, 30 questions": World((1.0, 0.5, 0.2, -0.2, -0.5, -1.0), 30, voters="person"),
+    "4 personas, person, pairs with ties, 30 questions": World((0.6, 0.1, -0.2, -0.5), 30, voters="person", tie=-0.5),
+    "4 personas, models, biased by place and length, 100 questions": World(
+        (0.6, 0.1, -0.2, -0.5), 100, position=0.6, length=0.4
+    ),
+    "4 personas, models, own answers let in, 60 questions": World((0.6, 0.1, -0.2, -0.5), 60, own=0.8, experiment=True),
+}
+
+
+def drawn(case: tuple[World, int]) -> tuple[list[bool], dict[str, tuple[bool, bool]]]:
+    """Of one board: which strengths lie in their interval; for each bias whether it does, and whether one is reported."""
+    world, seed = case
+    name = "models" if world.voters == "models" else "person"
+    found = boards(vote(world, np.random.default_rng(seed)), name)[0]
+    true = np.array(world.strengths) - np.mean(world.strengths)
+    inside = [bool(r.low <= true[int(r.slug[1:])] <= r.high) for r in found.ratings]
+    planted = {"position": world.position, "length": world.length, "formatting": world.formatting, "own": world.own}
+    return inside, {g.name: (g.low <= chance(planted[g.name]) <= g.high, g.shown) for g in found.gauges}
+
+
+def ratings(simulations: int) -> list[dict[str, Any]]:
+    """A row a world."""
+    rows = []
+    with ProcessPoolExecutor(2) as pool:
+        for n, (name, world) in enumerate(WORLDS.items()):
+            cases = [(world, FIRST_SEED * (n + 1) + i) for i in range(simulations)]
+            found = list(pool.map(drawn, cases, chunksize=20))
+            inside = [x for strengths, _ in found for x in strengths]
+            biases = sorted({b for _, gauges in found for b in gauges})
+            rows.append({
+                "world": name, "boards": simulations, "strengths_inside": round(float(np.mean(inside)), 4),
+                "biases": {
+                    b: {
+                        "inside": round(float(np.mean([g[b][0] for _, g in found if b in g])), 4),
+                        "reported": round(float(np.mean([g[b][1] for _, g in found if b in g])), 4),
+                        "planted": bool(getattr(world, b)),
+                    }
+                    for b in biases
+                },
+            })  # fmt: skip
+    return rows
+
+
+def told_ratings(rows: list[dict[str, Any]]) -> str:
+    """The rows as Markdown."""
+    lines = ["| world | strengths in their 95% interval | biases in theirs (reported as a bias) |", "|---|---|---|"]
+    for r in rows:
+        biases = ", ".join(
+            f"{name} {b['inside']:.1%} ({b['reported']:.1%}{', planted' if b['planted'] else ''})"
+            for name, b in r["biases"].items()
+        )
+        lines.append(f"| {r['world']} | {r['strengths_inside']:.1%} | {biases} |")
+    return "\n".join(lines)
+
+
+def told_twins(rows: list[dict[str, Any]]) -> str:
+    """The rows as Markdown."""
+    names = list(rows[0])
+    lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
+    return "\n".join([*lines, *("| " + " | ".join(str(r[n]) for n in names) + " |" for r in rows)])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--simulations", type=int, default=1000, help="boards a world, pairs of speakers a distance")
+    parser.add_argument("--only", default="ratings,ab,twins")
+    args = parser.parse_args()
+    parts: dict[str, tuple[Callable[[], Any], Callable[[Any], str]]] = {
+        "ratings": (lambda: ratings(args.simulations), told_ratings),
+        "ab": (simulations_ab.simulate, simulations_ab.report),
+        "twins": (lambda: simulations_twins.simulate(min(args.simulations, 500)), told_twins),
+    }
+    chosen = args.only.split(",")
+    if unknown := [name for name in chosen if name not in parts]:
+        parser.error(f"{unknown[0]!r} is no part; there are: {', '.join(parts)}")
+    found = {name: parts[name][0]() for name in chosen}
+    print(
+        json.dumps(found, indent=2)
+        if args.json
+        else "\n\n".join(f"## {n}\n\n{parts[n][1](f)}" for n, f in found.items())
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
