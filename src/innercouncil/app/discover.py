@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, NamedTuple, ParamSpec, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, ParamSpec, TypeVar
 
 import msgspec
 import numpy as np
@@ -44,6 +44,7 @@ from innercouncil.model.persona import (
     Persona,
     RedactionReport,
 )
+from innercouncil.model.ports import Watcher
 from innercouncil.readers.registry import read_messages
 from innercouncil.reporting.page import render_report
 from innercouncil.store import database
@@ -51,14 +52,6 @@ from innercouncil.store.workspace import Workspace, disk_errors, fingerprint, wr
 
 STAGES: Final = ("read", "label", "embed", "cluster", "personas", "report")
 MAP_POINTS: Final = 5000
-
-
-class Watcher(Protocol):
-    """Told which stage runs and how far it is."""
-
-    def stage(self, title: str, *, done: bool) -> Callable[[int, int], None]:
-        """A stage begins (or, with `done`, was found finished); returns the function to report progress to."""
-        ...
 
 
 class Outcome(NamedTuple):

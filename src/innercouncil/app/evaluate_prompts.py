@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +36,7 @@ from innercouncil.evaluation.voice import Delta, answer_distinctness, prompt_dis
 from innercouncil.model.errors import DeclinedError, NothingToDiscoverError
 from innercouncil.model.labels import LabelledMessage
 from innercouncil.model.persona import Discovery, Persona, WrittenPrompt
-from innercouncil.model.ports import ChatModel, ChatRequest, ChatTurn, Estimate, complete
+from innercouncil.model.ports import ChatModel, ChatRequest, ChatTurn, ChosenModel, Estimate, complete
 from innercouncil.model.quality import PromptQuality, PromptSet, Style
 from innercouncil.model.tokens import estimate_tokens
 from innercouncil.store.workspace import Workspace
@@ -61,32 +61,6 @@ EDITED: Final = "as edited"
 Progress = Callable[[int, int], None]
 
 
-class Judge(Protocol):
-    """The model a person chose, and the person's say in it."""
-
-    @property
-    def label(self) -> str:
-        """Where the model runs and its name."""
-        ...
-
-    @property
-    def remote(self) -> bool:
-        """Whether texts leave this machine; then they are redacted."""
-        ...
-
-    def agrees(self, estimate: Estimate, /) -> bool:
-        """Show what it will take; whether to go on."""
-        ...
-
-    async def open(self) -> ChatModel:
-        """The model, ready to be asked. Raises BackendError, UsageError without consent."""
-        ...
-
-    async def close(self) -> None:
-        """Let go of the model."""
-        ...
-
-
 class Split(NamedTuple):
     """The person's messages in two parts that share no conversation."""
 
@@ -101,7 +75,7 @@ class Split(NamedTuple):
 
 
 def evaluate_prompts(
-    workspace: Workspace, *, seed: int = 0, model: Judge | None = None, stage: Callable[[str], Progress],
+    workspace: Workspace, *, seed: int = 0, model: ChosenModel | None = None, stage: Callable[[str], Progress],
 ) -> PromptQuality:  # fmt: skip
     """Write prompts from 70% of the conversations and see on the others what they are worth; kept in prompt_quality.json.
 
@@ -222,7 +196,7 @@ class _Asked(NamedTuple):
 
 
 async def _ask(
-    model: Judge, sets: dict[str, list[str]], personas: Sequence[Persona], split: Split, seed: int,
+    model: ChosenModel, sets: dict[str, list[str]], personas: Sequence[Persona], split: Split, seed: int,
     stage: Callable[[str], Progress],
 ) -> _Asked | None:  # fmt: skip
     """Ask everything a model is needed for; its own prompts join `sets`. None where the person does not agree."""
@@ -322,7 +296,7 @@ async def _generate(
 
 def _quality(
     discovery: Discovery, sets: Mapping[str, Sequence[str]], split: Split, heard: _Heard, asked: _Asked | None,
-    model: Judge | None, seed: int,
+    model: ChosenModel | None, seed: int,
 ) -> PromptQuality:  # fmt: skip
     texts = [m.text for m in split.messages]
     marks = {name: marks_of_scores(split.messages, lexical_scores(prompts, texts)) for name, prompts in sets.items()}

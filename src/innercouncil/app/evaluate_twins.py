@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count as numbers
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -29,7 +29,7 @@ from innercouncil.evaluation.similarity import (
 from innercouncil.model.card import SeatedPersona
 from innercouncil.model.council import Answer, SessionRecord
 from innercouncil.model.errors import DeclinedError, NothingToDiscoverError, UsageError
-from innercouncil.model.ports import ChatModel, ChatRequest, ChatTurn, Estimate, ask_each, complete
+from innercouncil.model.ports import ChatRequest, ChatTurn, ChosenModel, Estimate, ask_each, complete
 from innercouncil.model.similarity import Estimated, PairSimilarity, Removal, Sample, TwinReport
 from innercouncil.model.tokens import estimate_tokens
 from innercouncil.questions import varied
@@ -45,37 +45,6 @@ MIN_VOTERS: Final = 4
 UNKNOWN: Final = Estimated(0.0, 0.0, 1.0)
 
 Progress = Callable[[int, int], None]
-
-
-class Speaker(Protocol):
-    """The model that speaks as the personas, and the person's say in it."""
-
-    @property
-    def label(self) -> str:
-        """Where the model runs and its name."""
-        ...
-
-    @property
-    def identity(self) -> str:
-        """The same with a mark of its content: what kept answers belong to."""
-        ...
-
-    @property
-    def remote(self) -> bool:
-        """Whether texts leave this machine; then they are redacted."""
-        ...
-
-    def agrees(self, estimate: Estimate, /) -> bool:
-        """Show what it will take; whether to go on."""
-        ...
-
-    async def open(self) -> ChatModel:
-        """The model, ready to be asked. Raises BackendError, UsageError without consent."""
-        ...
-
-    async def close(self) -> None:
-        """Let go of the model."""
-        ...
 
 
 class Persona(NamedTuple):
@@ -99,7 +68,7 @@ class _Call(NamedTuple):
 
 
 def evaluate_twins(
-    workspace: Workspace, *, model: Speaker, personas: Sequence[str] | None = None, questions: int = QUESTIONS,
+    workspace: Workspace, *, model: ChosenModel, personas: Sequence[str] | None = None, questions: int = QUESTIONS,
     samples: int = SAMPLES, stage: Callable[[str], Progress],
 ) -> TwinReport:  # fmt: skip
     """Let every persona answer bundled questions several times, and compare; answers are kept, so that a run cut off goes on.
@@ -164,7 +133,12 @@ def _finished(store: SessionStore) -> Iterator[SessionRecord]:
 
 
 async def _generate(
-    workspace: Workspace, model: Speaker, chosen: Sequence[Persona], questions: int, samples: int, progress: Progress
+    workspace: Workspace,
+    model: ChosenModel,
+    chosen: Sequence[Persona],
+    questions: int,
+    samples: int,
+    progress: Progress,
 ) -> list[Sample]:
     path = workspace.stamps / "twin_samples.jsonl"
     kept = {line.key: line.text for line in (msgspec.json.decode(raw, type=_Kept) for raw in whole_lines(path))}
@@ -190,7 +164,7 @@ async def _generate(
     return [msgspec.structs.replace(c.sample, text=kept[c.key]) for c in calls if kept[c.key].strip()]
 
 
-def _calls(model: Speaker, chosen: Sequence[Persona], questions: int, samples: int) -> list[_Call]:
+def _calls(model: ChosenModel, chosen: Sequence[Persona], questions: int, samples: int) -> list[_Call]:
     """One call a persona, question and sample, each with a seed of its own: the same words would make twins of any two."""
     hide: Callable[[str, str], str] = Redactor().redact if model.remote else lambda text, _id: text
     out = []

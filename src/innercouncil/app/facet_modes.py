@@ -10,7 +10,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -45,7 +45,7 @@ from innercouncil.model.conversation import Message
 from innercouncil.model.errors import DeclinedError, NothingToDiscoverError
 from innercouncil.model.facets import ConversationFacets, FacetGroup, FacetHierarchy, FacetReport, Facets
 from innercouncil.model.persona import CandidateK
-from innercouncil.model.ports import ChatModel, Estimate
+from innercouncil.model.ports import ChatModel, Estimate, Watcher
 from innercouncil.store.workspace import Workspace, disk_errors, fingerprint, whole_lines, writing
 
 STAGE: Final = "facets"
@@ -54,14 +54,6 @@ FAR, LACKING = -1, -2
 
 T = TypeVar("T")
 Work = Callable[[ChatModel, Callable[[str, Answer[Any]], None]], Awaitable[None]]
-
-
-class Watcher(Protocol):
-    """Told which stage runs and how far it is."""
-
-    def stage(self, title: str, *, done: bool) -> Callable[[int, int], None]:
-        """A stage begins (or, with `done`, was found finished); returns the function to report progress to."""
-        ...
 
 
 class FacetModes(msgspec.Struct, frozen=True, kw_only=True):

@@ -28,43 +28,16 @@ from innercouncil.discovery.model_labels import (
 )
 from innercouncil.discovery.redaction import Redactor
 from innercouncil.model.labels import LabelledMessage
-from innercouncil.model.ports import ChatModel, Estimate
+from innercouncil.model.ports import ChosenModel
 from innercouncil.store.workspace import Workspace, disk_errors, whole_lines
 
 
-class Helper(Protocol):
-    """The model a person chose for labelling, and the person's say in it."""
-
-    @property
-    def label(self) -> str:
-        """Where the model runs and its name."""
-        ...
-
-    @property
-    def identity(self) -> str:
-        """The same with a mark of its content; answers that are kept, and a finished stage, belong to it."""
-        ...
+class Helper(ChosenModel, Protocol):
+    """The model a person chose for labelling."""
 
     @property
     def budget(self) -> int:
         """Most messages to ask about."""
-        ...
-
-    @property
-    def remote(self) -> bool:
-        """Whether texts leave this machine; then they are redacted."""
-        ...
-
-    def agrees(self, estimate: Estimate) -> bool:
-        """Show what it will take; whether to go on."""
-        ...
-
-    async def open(self) -> ChatModel:
-        """The model, ready to be asked. Raises BackendError, UsageError without consent."""
-        ...
-
-    async def close(self) -> None:
-        """Let go of the model."""
         ...
 
 

@@ -6,9 +6,11 @@ from typing import Final, Literal
 
 import msgspec
 
+from innercouncil.app.findings import way_of
 from innercouncil.discovery.cluster import BOOTSTRAPS, SAMPLE
 from innercouncil.discovery.prompt_writer import DEFAULT_BUDGET
 from innercouncil.model.facets import Way
+from innercouncil.model.persona import Discovery
 
 Mode = Literal["8GB", "16GB", "32GB"]
 
@@ -49,3 +51,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def profile(self) -> MemoryProfile:
         """The memory profile of `mode`."""
         return PROFILES[self.mode]
+
+
+def settings_of(found: Discovery) -> Settings:
+    """The settings the personas were made with: what a rebuild goes on with."""
+    budget = found.personas[0].prompt.budget if found.personas else Settings().prompt_tokens
+    return Settings(
+        clusters=found.analysis.requested, seed=found.analysis.seed, prompt_tokens=budget, modes=way_of(found)
+    )

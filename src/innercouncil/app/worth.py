@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -14,7 +14,7 @@ from innercouncil.discovery.redaction import Redactor
 from innercouncil.evaluation.worth import contests, overall
 from innercouncil.model.council import Answer, Ballot, Part, SessionRecord, Synthesis
 from innercouncil.model.errors import BackendRejectedError, DeclinedError, UsageError
-from innercouncil.model.ports import ChatModel, ChatRequest, ChatTurn, Estimate, ask_each, complete
+from innercouncil.model.ports import ChatModel, ChatRequest, ChatTurn, ChosenModel, Estimate, ask_each, complete
 from innercouncil.model.tokens import estimate_tokens
 from innercouncil.model.worth import PERSON, Cost, Worth, WorthTrial, WorthVote
 from innercouncil.prompts import fenced, template
@@ -30,32 +30,6 @@ _SCHEMA: Final = {
     "type": "object", "properties": {"better": {"type": "string", "enum": ["A", "B", "alike"]}}, "required": ["better"],
     "additionalProperties": False,
 }  # fmt: skip
-
-
-class Judge(Protocol):
-    """The model a person chose as judge, and the person's say in it."""
-
-    @property
-    def label(self) -> str:
-        """Where the model runs and its name."""
-        ...
-
-    @property
-    def remote(self) -> bool:
-        """Whether texts leave this machine; then they are redacted."""
-        ...
-
-    def agrees(self, estimate: Estimate) -> bool:
-        """Show what it will take; whether to go on."""
-        ...
-
-    async def open(self) -> ChatModel:
-        """The model, ready to be asked. Raises BackendError, UsageError without consent."""
-        ...
-
-    async def close(self) -> None:
-        """Let go of the model."""
-        ...
 
 
 class Judged(msgspec.Struct, frozen=True):
@@ -109,7 +83,7 @@ def vote(database: Database, session: str, tiers: Sequence[Sequence[int]]) -> Wo
     return kept
 
 
-def judge_sessions(database: Database, judge: Judge, progress: Callable[[int, int], None]) -> Judged:
+def judge_sessions(database: Database, judge: ChosenModel, progress: Callable[[int, int], None]) -> Judged:
     """Let a model judge the sessions it has not judged yet, each pair in both orders; kept session by session.
 
     Raises DeclinedError, BackendError.
@@ -175,7 +149,7 @@ def _trial(finals: _Finals) -> WorthTrial:
 
 
 async def _judge_all(
-    store: WorthStore, waiting: Sequence[_Finals], judge: Judge, hide: Callable[[str, str], str],
+    store: WorthStore, waiting: Sequence[_Finals], judge: ChosenModel, hide: Callable[[str, str], str],
     progress: Callable[[int, int], None],
 ) -> Judged:  # fmt: skip
     model = await judge.open()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
 import msgspec
 
@@ -15,7 +15,7 @@ from innercouncil.cards.safety import appeals
 from innercouncil.discovery.model_prompts import Guards, estimate, material, material_key, write
 from innercouncil.model.errors import DeclinedError, NothingToDiscoverError, PersonaNotFoundError, UsageError
 from innercouncil.model.persona import Change, Persona, WrittenPrompt
-from innercouncil.model.ports import ChatModel, Estimate
+from innercouncil.model.ports import ChosenModel
 from innercouncil.model.slug import slug_of
 from innercouncil.readers.language import detect
 from innercouncil.store.workspace import Workspace
@@ -38,32 +38,6 @@ def gives_orders(text: str) -> bool:
 GUARDS: Final = Guards(language=detect, orders=gives_orders)
 
 
-class Author(Protocol):
-    """The model a person chose, and the person's say in it."""
-
-    @property
-    def label(self) -> str:
-        """Where the model runs and its name."""
-        ...
-
-    @property
-    def identity(self) -> str:
-        """The same with a mark of its content."""
-        ...
-
-    def agrees(self, estimate: Estimate) -> bool:
-        """Show what it will take; whether to go on."""
-        ...
-
-    async def open(self) -> ChatModel:
-        """The model, ready to be asked. Raises BackendError, UsageError without consent."""
-        ...
-
-    async def close(self) -> None:
-        """Let go of the model."""
-        ...
-
-
 class Offered(msgspec.Struct, frozen=True):
     """What a model wrote for a persona, beside the offline prompt."""
 
@@ -77,7 +51,7 @@ class Offered(msgspec.Struct, frozen=True):
 
 
 def write_prompts(
-    workspace: Workspace, slugs: Sequence[str], author: Author, progress: Callable[[int, int], None]
+    workspace: Workspace, slugs: Sequence[str], author: ChosenModel, progress: Callable[[int, int], None]
 ) -> list[Offered]:
     """Let the model write the personas named (all where none is), one at a time, each kept as it comes.
 
@@ -106,7 +80,7 @@ def write_prompts(
 
 
 async def _write_all(
-    personas: Sequence[Persona], names: Mapping[str, str], author: Author,
+    personas: Sequence[Persona], names: Mapping[str, str], author: ChosenModel,
     keep: Callable[[str, WrittenPrompt], None], progress: Callable[[int, int], None],
 ) -> None:  # fmt: skip
     model = await author.open()

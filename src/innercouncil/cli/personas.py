@@ -13,10 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from innercouncil.app.discover import rebuild_personas
-from innercouncil.app.findings import changed, load_discovery, way_of
+from innercouncil.app.findings import changed, load_discovery
 from innercouncil.app.helper_model import Price
 from innercouncil.app.personas import follow_change
-from innercouncil.app.settings import Settings
+from innercouncil.app.settings import settings_of
 from innercouncil.app.written_prompts import Offered, Which, choices_of, offered_prompt, write_prompts
 from innercouncil.cli.discover import persona_row
 from innercouncil.cli.helper import LLM_OPTIONS, Choice, chosen_model
@@ -247,7 +247,7 @@ def undo(workspace: Path) -> None:
         click.echo("There is no change to take back.", err=True)
         return
     with StageProgress() as watcher:
-        rebuild_personas(ws, _settings(ws), watcher)
+        rebuild_personas(ws, settings_of(load_discovery(ws)), watcher)
     _follow(ws, change, undone=True)
     click.echo(f"Took back: {change.action} {change.slug}.", err=True)
 
@@ -255,7 +255,7 @@ def undo(workspace: Path) -> None:
 def _change(ws: Workspace, change: Change) -> None:
     changed(ws, change)
     with StageProgress() as watcher:
-        outcome = rebuild_personas(ws, _settings(ws), watcher)
+        outcome = rebuild_personas(ws, settings_of(load_discovery(ws)), watcher)
     _follow(ws, change)
     click.echo("Now: " + ", ".join(p.slug for p in outcome.discovery.personas), err=True)
 
@@ -269,15 +269,6 @@ def _follow(ws: Workspace, change: Change, *, undone: bool = False) -> None:
             follow_change(ws, cards, change, undone=undone)
     finally:
         opened.close()
-
-
-def _settings(ws: Workspace) -> Settings:
-    """The settings the personas were made with."""
-    analysis = load_discovery(ws)
-    budget = analysis.personas[0].prompt.budget if analysis.personas else Settings().prompt_tokens
-    return Settings(
-        clusters=analysis.analysis.requested, seed=analysis.analysis.seed, prompt_tokens=budget, modes=way_of(analysis)
-    )
 
 
 def _find(discovery: Discovery, slug: str) -> Persona:

@@ -136,6 +136,45 @@ async def ask_each(
         raise errors.exceptions[0] from None
 
 
+class ChosenModel(Protocol):
+    """The model a person chose to help with a piece of work, and the person's say in it."""
+
+    @property
+    def label(self) -> str:
+        """Where the model runs and its name."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """The same with a mark of its content; what is kept of its answers belongs to it."""
+        ...
+
+    @property
+    def remote(self) -> bool:
+        """Whether texts leave this machine; then they are redacted."""
+        ...
+
+    def agrees(self, estimate: Estimate, /) -> bool:
+        """Show what it will take; whether to go on."""
+        ...
+
+    async def open(self) -> ChatModel:
+        """The model, ready to be asked. Raises BackendError, UsageError without consent."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the model."""
+        ...
+
+
+class Watcher(Protocol):
+    """Told which stage runs and how far it is."""
+
+    def stage(self, title: str, *, done: bool) -> Callable[[int, int], None]:
+        """A stage begins (or, with `done`, was found finished); returns the function to report progress to."""
+        ...
+
+
 class Progress(Protocol):
     """Told by a stage how far it is: `done` and `total` in the stage's own unit (messages, bytes, runs)."""
 

@@ -21,7 +21,7 @@ from innercouncil.app import personas as people
 from innercouncil.app.council import House, options_from
 from innercouncil.app.council_settings import CouncilSettings
 from innercouncil.app.doctor import Found, Line, examine, list_models, pull_model
-from innercouncil.app.findings import changed, load_discovery, way_of
+from innercouncil.app.findings import changed, load_discovery
 from innercouncil.app.helper_model import DEFAULT_BUDGET, HelperModel, Offer
 from innercouncil.app.messages import find_message
 from innercouncil.llm.select import FORMS, parse_model
@@ -737,13 +737,9 @@ def rebuild(house: House, request: Request, *changes: Change) -> JobOut:
 
     def work(watcher: JobWatcher) -> None:
         from innercouncil.app.discover import rebuild_personas
-        from innercouncil.app.settings import Settings
+        from innercouncil.app.settings import settings_of
 
-        analysis = load_discovery(house.workspace)
-        budget = analysis.personas[0].prompt.budget
-        settings = Settings(
-            clusters=analysis.analysis.requested, seed=analysis.analysis.seed, prompt_tokens=budget, modes=way_of(analysis),
-        )  # fmt: skip
+        settings = settings_of(load_discovery(house.workspace))
         for change in changes:
             changed(house.workspace, change)
             rebuild_personas(house.workspace, settings, watcher)
