@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -57,28 +57,57 @@ def load(store: JudgementStore, workspace: Workspace) -> list[Judgement]:
     votes = [(n, tiers) for n, tiers in store.votes() if n in sessions]
     ballots = [(n, paper) for n, paper in store.ballots() if n in sessions]
     styles = _styles(store, workspace, {n: sessions[n] for n in {*(n for n, _ in votes), *(n for n, _ in ballots)}})
+    names = _Names()
     out: list[Judgement] = []
-    for number, tiers in votes:
+    for number, told in votes:
         session, style = sessions[number], styles.get(number, _NONE)
-        told = tuple(tuple(session.seats[s] for s in t if s in session.seats) for t in tiers)
-        out.append(
-            Judgement(
-                question=session.id, topic=style.topic, board="person", tiers=tuple(t for t in told if t),
-                shown=(), length=style.length, formatting=style.formatting,  # where the person saw each is not kept
-            )
-        )  # fmt: skip
+        if tiers := names.tiers(session.seats, told):
+            out.append(
+                Judgement(
+                    question=session.id, topic=style.topic, board="person", tiers=tiers, length=style.length,
+                    formatting=style.formatting, shown=(),  # where the person saw each is not kept
+                )
+            )  # fmt: skip
     for number, paper in ballots:
         session, style = sessions[number], styles.get(number, _NONE)
-        seats = session.seats
-        out.append(
-            Judgement(
-                question=session.id, topic=style.topic, board="models", judge=seats.get(paper.voter, ""),
-                tiers=tuple([(seats[s],) for s in paper.ranking if s in seats]),
-                shown=tuple([seats[s] for s in paper.shown if s in seats]),
-                length=style.length, formatting=style.formatting,
-            )
-        )  # fmt: skip
-    return [j for j in out if j.tiers and len(set(j.shown)) == len(j.shown)]
+        tiers, shown = names.ranking(session.seats, paper.ranking), names.seats(session.seats, paper.shown)
+        if tiers and len(set(shown)) == len(shown):
+            out.append(
+                Judgement(
+                    question=session.id, topic=style.topic, board="models", judge=session.seats.get(paper.voter, ""),
+                    tiers=tiers, shown=shown, length=style.length, formatting=style.formatting,
+                )
+            )  # fmt: skip
+    return out
+
+
+class _Names:
+    """From seats to slugs. The same few rankings come again and again; each is told once, and equal ones are one object."""
+
+    def __init__(self) -> None:
+        self._told: dict[tuple[object, ...], Any] = {}
+
+    def seats(self, seats: Mapping[int, str], told: tuple[int, ...]) -> tuple[str, ...]:
+        """In the order told; a seat whose answer does not stand is left out."""
+        found: tuple[str, ...] | None = self._told.get(key := (id(seats), told))
+        if found is None:
+            found = self._told[key] = tuple(seats[s] for s in told if s in seats)
+        return found
+
+    def tiers(self, seats: Mapping[int, str], told: tuple[tuple[int, ...], ...]) -> tuple[tuple[str, ...], ...]:
+        """Tier by tier."""
+        found: tuple[tuple[str, ...], ...] | None = self._told.get(key := (id(seats), told))
+        if found is None:
+            tiers = (self.seats(seats, t) for t in told)
+            found = self._told[key] = tuple(t for t in tiers if t)
+        return found
+
+    def ranking(self, seats: Mapping[int, str], told: tuple[int, ...]) -> tuple[tuple[str, ...], ...]:
+        """One to a tier."""
+        found: tuple[tuple[str, ...], ...] | None = self._told.get(key := (id(seats), -1, told))
+        if found is None:
+            found = self._told[key] = tuple((s,) for s in self.seats(seats, told))
+        return found
 
 
 _NONE: Final = _Style("", "", {}, {})

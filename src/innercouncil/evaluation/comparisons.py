@@ -55,13 +55,21 @@ class Comparisons(NamedTuple):
         )  # fmt: skip
 
 
-class _Entries(NamedTuple):
-    """What stands on the ballots, ballot after ballot in the order shown."""
+Ranking = tuple[tuple[tuple[str, ...], ...], tuple[str, ...]]
+"""Tiers, and the order shown."""
 
-    slug: Ints
-    tier: Ints
-    """-1: left unranked."""
-    covariates: Floats
+
+class _Pairs(NamedTuple):
+    """What each of some rankings says of any two of its competitors, ranking after ranking."""
+
+    counts: Ints
+    """(rankings,)"""
+    one: Ints
+    other: Ints
+    outcome: npt.NDArray[np.int8]
+    weight: Floats
+    first: npt.NDArray[np.int8]
+    """1 where `one` was shown first of all, -1 where `other` was."""
 
 
 def compare(judgements: Sequence[Judgement]) -> Comparisons:
@@ -70,83 +78,86 @@ def compare(judgements: Sequence[Judgement]) -> Comparisons:
     Under Plackett-Luce the comparisons that such a ballot does hold are those of Bradley-Terry, because the first of two
     to be picked is picked with the odds of their strengths whatever else is on the ballot (Luce 1959).
     """
-    judgements = [j for j in judgements if len(_order(j)) > 1]
-    slugs = tuple(sorted({*chain.from_iterable(map(_order, judgements))}))
     questions: dict[str, Judgement] = {}
-    for j in judgements:
+    rankings: dict[Ranking, int] = {}  # far fewer than votes: what one says is worked out once
+    for j in (judgements := [j for j in judgements if _compares(j)]):
         questions.setdefault(j.question, j)
+        rankings.setdefault((j.tiers, j.shown), len(rankings))
     number = {q: n for n, q in enumerate(questions)}
+    judgements.sort(key=lambda j: number[j.question])
     judged = np.array([number[j.question] for j in judgements], dtype=np.int64)
-    sizes = np.array([len(_order(j)) for j in judgements], dtype=np.int64)
-    entries = _entries(judgements, slugs, list(questions.values()), judged, sizes)
-    starts = np.cumsum(sizes) - sizes
-    # All ballots of a size at once: no loop over votes.
-    parts = [_pairs(entries, starts[sizes == size], judged[sizes == size], int(size)) for size in np.unique(sizes)]
-    if not parts:
-        parts = [_pairs(entries, starts, judged, 2)]
-    question, one, other, outcome, weight, covariates = (np.concatenate(column) for column in zip(*parts, strict=True))
-    order = np.argsort(question, kind="stable")
+    slugs = tuple(sorted({s for r in rankings for s in _order(*r)}))
+    codes = {s: n for n, s in enumerate(slugs)}
+    pairs = _pairs(list(rankings), codes)
+    which = np.array([rankings[j.tiers, j.shown] for j in judgements], dtype=np.int64)
+    counts = pairs.counts[which]
+    starts = (np.cumsum(pairs.counts) - pairs.counts)[which]
+    rows = np.arange(counts.sum()) + np.repeat(starts - (np.cumsum(counts) - counts), counts)
+    question, one, other = np.repeat(judged, counts), pairs.one[rows], pairs.other[rows]
+    judge = np.repeat(np.array([codes.get(j.judge, -1) for j in judgements], dtype=np.int64), counts)
+    styles = [style[question, one] - style[question, other] for style in _styles(list(questions.values()), codes)]
+    own = (judge == one).astype(np.int8) - (judge == other)
     return Comparisons(
-        slugs, len(questions), question[order], one[order], other[order], outcome[order], weight[order],
-        covariates[order], judged, tuple(j.judge for j in judgements), tuple(j.topic for j in questions.values()),
+        slugs, len(questions), question, one, other, pairs.outcome[rows], pairs.weight[rows],
+        np.column_stack([*styles, pairs.first[rows], own]).astype(np.float64), judged,
+        tuple([j.judge for j in judgements]), tuple([j.topic for j in questions.values()]),
     )  # fmt: skip
 
 
-def _order(j: Judgement) -> tuple[str, ...]:
-    return j.shown or tuple(chain.from_iterable(j.tiers))
+def _compares(j: Judgement) -> bool:
+    return len(j.shown) > 1 or (not j.shown and (len(j.tiers) > 1 or len(j.tiers[0]) > 1))
 
 
-def _entries(
-    judgements: Sequence[Judgement], slugs: Sequence[str], questions: Sequence[Judgement], judged: Ints, sizes: Ints
-) -> _Entries:
-    codes = {s: n for n, s in enumerate(slugs)}
-    slug = np.array([codes[s] for j in judgements for s in _order(j)], dtype=np.int64)
-    ballot = np.repeat(np.arange(len(sizes)), sizes)
-    first = np.zeros(len(slug), dtype=bool)
-    first[(np.cumsum(sizes) - sizes)[[bool(j.shown) for j in judgements]]] = True
-    judge = np.array([codes.get(j.judge, -1) for j in judgements], dtype=np.int64)
-    length, formatting = _styles(questions, codes)
-    of = judged[ballot] if len(ballot) else ballot
-    covariates = np.column_stack([length[of, slug], formatting[of, slug], first, judge[ballot] == slug])
-    return _Entries(slug, _tiers(judgements, codes, ballot, slug), covariates.astype(np.float64))
+def _order(tiers: tuple[tuple[str, ...], ...], shown: tuple[str, ...]) -> tuple[str, ...]:
+    return shown or tuple(chain.from_iterable(tiers))
 
 
-def _tiers(judgements: Sequence[Judgement], codes: dict[str, int], ballot: Ints, slug: Ints) -> Ints:
-    """The tier of each entry, found by looking its (ballot, slug) up among the ranked ones."""
-    ranked = np.array([codes[s] for j in judgements for t in j.tiers for s in t], dtype=np.int64)
-    tier = np.array([n for j in judgements for n, t in enumerate(j.tiers) for _ in t], dtype=np.int64)
-    counts = [sum(map(len, j.tiers)) for j in judgements]
+def _pairs(rankings: Sequence[Ranking], codes: dict[str, int]) -> _Pairs:
+    orders = [_order(*r) for r in rankings]
+    sizes = np.array([len(o) for o in orders], dtype=np.int64)
+    starts = np.cumsum(sizes) - sizes
+    slug = np.array([codes[s] for o in orders for s in o], dtype=np.int64)
+    tier = _tiers([tiers for tiers, _ in rankings], codes, np.repeat(np.arange(len(sizes)), sizes), slug)
+    first = np.zeros(len(slug), dtype=np.int8)
+    first[starts[[bool(shown) for _, shown in rankings]]] = 1
+    # All rankings of a size at once.
+    parts = [_pairs_of_size(np.flatnonzero(sizes == size), starts, tier, int(size)) for size in np.unique(sizes)]
+    of, a, b, outcome, weight = (np.concatenate(column) for column in zip(*parts or [_NO_PAIRS], strict=True))
+    order = np.argsort(of, kind="stable")
+    a, b = a[order], b[order]
+    return _Pairs(
+        np.bincount(of, minlength=len(rankings)), slug[a], slug[b], outcome[order], weight[order], first[a] - first[b]
+    )
+
+
+_NO_PAIRS: Final = (*[np.zeros(0, dtype=np.int64)] * 3, np.zeros(0, dtype=np.int8), np.zeros(0))
+
+
+def _tiers(tiers: Sequence[tuple[tuple[str, ...], ...]], codes: dict[str, int], ranking: Ints, slug: Ints) -> Ints:
+    """The tier of each entry, -1 where it was left unranked, found by looking its (ranking, slug) up among the ranked ones."""
+    ranked = np.array([codes[s] for told in tiers for t in told for s in t], dtype=np.int64)
+    tier = np.array([n for told in tiers for n, t in enumerate(told) for _ in t], dtype=np.int64)
+    counts = [sum(map(len, told)) for told in tiers]
     key = np.repeat(np.arange(len(counts)), counts) * len(codes) + ranked
     out = np.full(len(codes) * max(len(counts), 1), -1, dtype=np.int64)
     out[key] = tier
-    return np.asarray(out[ballot * len(codes) + slug])
+    return np.asarray(out[ranking * len(codes) + slug])
 
 
 def _styles(questions: Sequence[Judgement], codes: dict[str, int]) -> tuple[Floats, Floats]:
     """(questions, competitors) doublings of length, and share of marked lines."""
-    length, formatting = np.ones((len(questions), len(codes))), np.zeros((len(questions), len(codes)))
-    for n, j in enumerate(questions):
-        for s, chars in j.length.items():
-            if s in codes:
-                length[n, codes[s]] = chars
-        for s, share in j.formatting.items():
-            if s in codes:
-                formatting[n, codes[s]] = share
+    shape = len(questions), len(codes)
+    length = np.array([j.length.get(s, 1.0) for j in questions for s in codes], dtype=np.float64).reshape(shape)
+    formatting = np.array([j.formatting.get(s, 0.0) for j in questions for s in codes], dtype=np.float64).reshape(shape)
     return np.log2(np.maximum(length, 1.0)), formatting
 
 
-def _pairs(entries: _Entries, starts: Ints, question: Ints, size: int) -> tuple[npt.NDArray[np.generic], ...]:
-    """All pairs of the ballots of `size` competitors that begin at `starts`."""
+def _pairs_of_size(rankings: Ints, starts: Ints, tier: Ints, size: int) -> tuple[npt.NDArray[np.generic], ...]:
+    """All pairs of these rankings of `size` competitors: (ranking, entry, entry, outcome, weight)."""
     left, right = np.triu_indices(size, 1)
-    a, b = (starts[:, None] + left).ravel(), (starts[:, None] + right).ravel()
-    question = np.repeat(question, len(left))
-    ta, tb = entries.tier[a], entries.tier[b]
+    a, b = (starts[rankings][:, None] + left).ravel(), (starts[rankings][:, None] + right).ravel()
+    of, ta, tb = np.repeat(rankings, len(left)), tier[a], tier[b]
     said = (ta >= 0) | (tb >= 0)
-    if not said.all():
-        a, b, ta, tb, question = a[said], b[said], ta[said], tb[said], question[said]
     last = np.iinfo(np.int64).max
     outcome = np.sign(np.where(tb < 0, last, tb) - np.where(ta < 0, last, ta)).astype(np.int8)
-    return (
-        question, entries.slug[a], entries.slug[b], outcome, np.full(len(a), 2 / size),
-        entries.covariates[a] - entries.covariates[b],
-    )  # fmt: skip
+    return of[said], a[said], b[said], outcome[said], np.full(int(said.sum()), 2 / size)

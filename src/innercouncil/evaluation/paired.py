@@ -12,6 +12,7 @@ and quantiles are Student's, because resampling few questions as they are gives 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -24,8 +25,6 @@ every comparison gets a finite strength."""
 LEVERAGE_QUESTIONS: Final = 300
 """From here on leaving a question out changes nothing that could be seen."""
 LEVEL: Final = 0.95
-FEW: Final = 4
-"""Questions a competitor must have won on, and lost on, before the spread of its votes says how sure they are."""
 _STEPS: Final = 25
 _SAMPLE: Final = 2000
 """Questions of a first fit where there are many, so that the whole data are gone through twice only."""
@@ -49,16 +48,34 @@ class Fit(NamedTuple):
         return np.asarray(self.quantile * np.sqrt(np.diag(self.covariance)))
 
 
-def fit(c: Comparisons) -> Fit:
-    """Fit the model by Newton's method. Takes two competitors and a few questions at least."""
+class Guess(NamedTuple):
+    """A place to begin at; the likelihood has one summit, so it changes the number of steps and not where they lead."""
+
+    strengths: dict[str, float]
+    effects: dict[int, float]
+    """By place in COVARIATES."""
+    tie: float
+
+
+def fit(c: Comparisons, near: Guess | None = None) -> Fit:
+    """Fit the model by Newton's method, from `near` if that is given. Takes two competitors and a few questions at least."""
     design = _Design.of(c)
     theta = np.zeros(design.size)
-    if c.questions > 2 * _SAMPLE:
+    if near is not None:
+        theta = design.start(c.slugs, near)
+    elif c.questions > 2 * _SAMPLE:
         theta = _climb(design.sample(_SAMPLE), theta)
     theta = _climb(design, theta)
     k = design.competitors + design.z.shape[1]
     covariance = _covariance(design, theta, c.questions)[:k, :k]
     return Fit(theta[:k], covariance, design.effects, float(theta[k]) if design.ties else None, _quantile(c.questions))
+
+
+def guess(c: Comparisons, found: Fit) -> Guess:
+    """Where to begin with a part of the comparisons: what all of them came to."""
+    k = len(c.slugs)
+    strengths = dict(zip(c.slugs, found.values[:k].tolist(), strict=True))
+    return Guess(strengths, dict(zip(found.effects, found.values[k:].tolist(), strict=True)), found.tie or 0.0)
 
 
 def _climb(design: _Design, theta: Floats) -> Floats:
@@ -117,6 +134,11 @@ class _Design(NamedTuple):
     def size(self) -> int:
         return int(self.competitors + self.z.shape[1] + self.ties)
 
+    def start(self, slugs: Sequence[str], near: Guess) -> Floats:
+        """The parameters of a guess."""
+        own = [near.strengths.get(s, 0.0) for s in slugs] + [near.effects.get(n, 0.0) for n in self.effects]
+        return np.array(own + [near.tie] * self.ties)
+
     def sample(self, questions: int) -> _Design:
         """The comparisons of questions spread evenly over all."""
         rows = np.flatnonzero(self.question % max(1, (int(self.question[-1]) + 1) // questions) == 0)
@@ -130,11 +152,11 @@ class _Design(NamedTuple):
         moments, everything = self._moments(theta), np.zeros_like(self.one)
         return self._gradients(moments, everything, 1)[0], self._hessians(moments, everything, 1)[0]
 
-    def by_question(self, theta: Floats, questions: int, *, curved: bool) -> tuple[Floats, Floats | None]:
-        """(questions, size) gradients and, if asked for, (questions, size, size) negative Hessians."""
+    def by_question(self, theta: Floats, questions: int, *, curved: bool) -> tuple[Floats, Floats]:
+        """(questions, size) gradients, and the negative Hessians, (questions, size, size), or (1, size, size) of all together."""
         moments = self._moments(theta)
-        hessians = self._hessians(moments, self.question, questions) if curved else None
-        return self._gradients(moments, self.question, questions), hessians
+        groups = (self.question, questions) if curved else (np.zeros_like(self.one), 1)
+        return self._gradients(moments, self.question, questions), self._hessians(moments, *groups)
 
     def _moments(self, theta: Floats) -> _Moments:
         k, c = self.competitors, self.z.shape[1]
@@ -195,8 +217,8 @@ class _Design(NamedTuple):
 def _covariance(design: _Design, theta: Floats, questions: int) -> Floats:
     few = questions <= LEVERAGE_QUESTIONS
     pulls, parts = design.by_question(theta, questions, curved=few)
-    hessian = (parts.sum(axis=0) if parts is not None else design.sums(theta)[1]) + np.eye(design.size) / PRIOR_SD**2
-    if parts is not None:
+    hessian = parts.sum(axis=0) + np.eye(design.size) / PRIOR_SD**2
+    if few:
         moves = np.linalg.solve(hessian - parts, pulls[:, :, None])[:, :, 0]
     else:
         moves = np.linalg.solve(hessian, pulls.T).T
@@ -213,20 +235,23 @@ def _centred(model: Floats, competitors: int) -> Floats:
 
 
 def _one_sided(design: _Design) -> list[int]:
-    """Competitors that won, or lost, on fewer than `FEW` questions."""
-    won, lost = design.outcome > 0, design.outcome < 0
-    out = []
-    for n in range(design.competitors):
-        one, other = design.one == n, design.other == n
-        sides = ((one & won) | (other & lost), (one & lost) | (other & won))
-        if min(len(np.unique(design.question[side])) for side in sides) < FEW:
-            out.append(n)
-    return out
+    """Competitors that never won, or never lost: the spread of their votes cannot say how sure they are."""
+    decided, k = design.outcome != 0, design.competitors
+    won = np.where(design.outcome > 0, design.one, design.other)[decided]
+    lost = np.where(design.outcome > 0, design.other, design.one)[decided]
+    return np.flatnonzero((np.bincount(won, minlength=k) == 0) | (np.bincount(lost, minlength=k) == 0)).tolist()
+
+
+def questions_of(question: Ints, competitor: Ints, competitors: int) -> Ints:
+    """(competitors,) on how many questions each stands."""
+    seen = np.zeros((int(question.max(initial=-1)) + 1, competitors), dtype=bool)
+    seen[question, competitor] = True
+    return np.asarray(seen.sum(axis=0))
 
 
 def _not_below(robust: Floats, model: Floats, places: list[int]) -> Floats:
-    """At these places no variance below what independent votes would have: where a competitor (almost) always wins, votes
-    hardly vary and the robust variance alone would call a guess certain.
+    """At these places no variance below what independent votes would have: where a competitor always wins, votes do not
+    vary and the robust variance alone would call a guess certain.
     """
     scale = np.ones(len(robust))
     for n in places:

@@ -10,7 +10,7 @@ import numpy as np
 
 from innercouncil.evaluation.comparisons import COVARIATES, Comparisons, compare
 from innercouncil.evaluation.gauges import chance, doubts, gauges
-from innercouncil.evaluation.paired import Fit, fit
+from innercouncil.evaluation.paired import Fit, fit, guess, questions_of
 from innercouncil.model.ratings import Board, Effect, Judgement, Rating, Voters
 
 MIN_QUESTIONS: Final = 10
@@ -21,18 +21,20 @@ def boards(judgements: Sequence[Judgement], name: Voters) -> tuple[Board, ...]:
     """The board of all judgements by one kind of voter, then one for each topic, most questions first."""
     c = compare([j for j in judgements if j.board == name])
     topics = Counter(t for t in c.topics if t)
+    found = fit(c) if c.questions >= MIN_QUESTIONS else None
+    near = found and guess(c, found)
+    parts = [(t, c.about(t)) for t, _ in sorted(topics.items(), key=lambda kv: (-kv[1], kv[0]))]
     return (
-        rate(c, name),
-        *(rate(c.about(t), name, t) for t, _ in sorted(topics.items(), key=lambda kv: (-kv[1], kv[0]))),
+        rate(c, name, found),
+        *(rate(part, name, fit(part, near) if part.questions >= MIN_QUESTIONS else None, t) for t, part in parts),
     )
 
 
-def rate(c: Comparisons, name: Voters, topic: str = "") -> Board:
-    """The board of these comparisons."""
-    if c.questions < MIN_QUESTIONS:
+def rate(c: Comparisons, name: Voters, found: Fit | None, topic: str = "") -> Board:
+    """The board of these comparisons; of too few there is no fit."""
+    if found is None:
         missing = MIN_QUESTIONS - c.questions
         return Board(name=name, topic=topic, questions=c.questions, judgements=len(c.judges), missing=missing)
-    found = fit(c)
     ratings = _ratings(c, found)
     effects = _effects(found, len(c.slugs))
     measured = gauges(effects)
@@ -59,12 +61,13 @@ def _ratings(c: Comparisons, found: Fit) -> tuple[Rating, ...]:
     strength, half = found.values[:k], found.half_widths[:k]
     low, high = strength - half, strength + half
     wins, ties, losses = (_count(c, sign) for sign in (1, 0, -1))
+    questions = questions_of(np.tile(c.question, 2), np.concatenate([c.one, c.other]), k)
     return tuple(
         Rating(
             slug=c.slugs[n], strength=round(float(strength[n]), 4), low=round(float(low[n]), 4), high=round(float(high[n]), 4),
             win_rate=chance(strength[n]), win_low=chance(low[n]), win_high=chance(high[n]),
             wins=int(wins[n]), ties=int(ties[n]), losses=int(losses[n]),
-            questions=len(np.unique(c.question[(c.one == n) | (c.other == n)])),
+            questions=int(questions[n]),
             first=1 + int((low > high[n]).sum()), last=k - int((high < low[n]).sum()),
         )
         for n in sorted(range(k), key=lambda n: (-strength[n], c.slugs[n]))

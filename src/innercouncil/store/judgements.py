@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -20,11 +21,11 @@ class VotedSession(NamedTuple):
     number: int
     id: str
     finished_at: str | None
-    seats: dict[int, str]
-    """Seat -> slug, of the answers that stand."""
+    seats: Mapping[int, str]
+    """Seat -> slug, of the answers that stand; one and the same mapping for all sessions that were seated alike."""
 
 
-class Paper(msgspec.Struct):
+class Paper(msgspec.Struct, gc=False):
     """What of a ballot counts."""
 
     voter: int
@@ -48,22 +49,18 @@ class JudgementStore:
 
     def sessions(self) -> dict[int, VotedSession]:
         """Every session in which an answer stands."""
-        out: dict[int, VotedSession] = {}
+        decode = lru_cache(maxsize=None)(msgspec.json.Decoder(dict[int, str]).decode)
         with self._db.reading() as db:
-            known = {
-                n: VotedSession(n, i, f, {}) for n, i, f in db.execute("SELECT number, id, finished_at FROM session")
-            }
-            # Only the status of the last round counts: it is what was voted on.
-            rows = db.execute(
-                "SELECT a.session, a.seat, w.slug, a.status, max(a.round) FROM answer a "
-                "JOIN worker w ON w.session = a.session AND w.seat = a.seat "
-                "WHERE a.part = ? AND a.status IN ('ok', 'cut') GROUP BY a.session, a.seat ORDER BY a.session, a.seat",
-                (COUNCIL,),
+            seated = dict(
+                db.execute(
+                    "SELECT w.session, json_group_object(w.seat, w.slug) FROM worker w WHERE EXISTS ("
+                    "SELECT 1 FROM answer a WHERE a.session = w.session AND a.part = ? AND a.seat = w.seat "
+                    "AND a.status IN ('ok', 'cut')) GROUP BY w.session",
+                    (COUNCIL,),
+                ).fetchall()
             )
-            for number, seat, slug, _, _ in rows:
-                if number in known:
-                    out.setdefault(number, known[number]).seats[seat] = slug
-        return out
+            known = db.execute("SELECT number, id, finished_at FROM session ORDER BY number").fetchall()
+        return {n: VotedSession(n, i, f, decode(seated[n])) for n, i, f in known if n in seated}
 
     def ballots(self) -> list[tuple[int, Paper]]:
         """The council's ballots that rank something, by session."""
