@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from innercouncil.council.appeals import is_refusal, split_appeals
-from innercouncil.council.ballots import LETTERS, ballot_schema, ranked, read_ballot, read_choice, seating, shown_to
+from innercouncil.council.ballots import (
+    LETTERS,
+    ballot_schema,
+    ranked,
+    read_ballot,
+    read_choice,
+    seating,
+    shown_to,
+    with_own,
+)
 from innercouncil.council.closed import choices_of
 from innercouncil.council.counting import count
 from innercouncil.council.provenance import CitationFilter, sources_of
@@ -48,6 +57,26 @@ def test_voters_who_only_look_at_the_position_come_to_a_tie(n: int, seed: int) -
     tally = count("council", answers(n), ballots, CouncilOptions())
     assert {s.score for s in tally.standings} == {0.5}
     assert len(tally.winners) == n
+
+
+@given(st.integers(3, 12), st.text(max_size=5))
+def test_own_answers_let_in_leave_every_answer_at_every_place_once_and_do_not_count(n: int, draw: str) -> None:
+    circle = seating(range(n), 0)
+    shown = {v: with_own(shown_to(circle, v), v, draw) for v in range(n)}
+    at = Counter((seat, place) for order in shown.values() for place, seat in enumerate(order))
+    assert set(at.values()) == {1}
+    assert len(at) == n * n
+    selfish = [ballot(v, o, (v, *(s for s in o if s != v))) for v, o in shown.items()]
+    fair = [ballot(v, others, others) for v, o in shown.items() for others in [tuple(s for s in o if s != v)]]
+    assert count("council", answers(n), selfish, CouncilOptions()) == count(
+        "council", answers(n), fair, CouncilOptions()
+    )
+
+
+def test_a_ballot_with_room_for_the_own_answer_only_is_an_abstention() -> None:
+    tally = count("council", answers(3), [ballot(0, (1, 0, 2), (0,))], CouncilOptions())
+    assert tally.abstentions == 1
+    assert {s.score for s in tally.standings} == {0.5}
 
 
 def test_borda_as_reckoned_by_hand() -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 import choix
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 
 from innercouncil.evaluation.comparisons import compare
 from innercouncil.evaluation.gauges import chance, votes_needed
-from innercouncil.evaluation.paired import fit
+from innercouncil.evaluation.paired import PRIOR_SD, fit, guess
 from innercouncil.evaluation.ratings import MIN_QUESTIONS, boards
 from innercouncil.model.ratings import Board, Judgement
 
@@ -57,6 +58,35 @@ def test_the_point_fit_is_that_of_choix():
     assert ours - ours.mean() == pytest.approx(theirs - theirs.mean(), abs=0.02)
 
 
+@pytest.mark.parametrize(
+    "world",
+    [
+        World((0.6, 0.1, -0.2, -0.5), 5000, voters="person", tie=-0.5, position=0.3, length=0.2),
+        World((0.9, 0.0, -0.9), 4500, own=0.5, experiment=True, topic="software"),
+    ],
+)
+def test_sampled_and_guessed_starts_end_where_a_solver_ends_that_is_given_the_likelihood_only(world: World):
+    """The log-posterior written down once more, and climbed by scipy from zero."""
+    c = compare(vote(world, np.random.default_rng(11)))
+    k, used = len(c.slugs), [n for n in range(4) if np.abs(c.covariates[:, n]).max() > 0]
+    tie = bool((c.outcome == 0).any())
+
+    def loss(theta: np.ndarray) -> float:
+        d = theta[c.one] - theta[c.other] + c.covariates[:, used] @ theta[k : k + len(used)]
+        middle = np.full_like(d, theta[-1] if tie else -np.inf)
+        said = np.choose(c.outcome + 1, [-d / 2, middle, d / 2])
+        total = np.logaddexp(np.logaddexp(d / 2, -d / 2), middle)
+        return float(-(c.weight * (said - total)).sum() + (theta**2).sum() / 2 / PRIOR_SD**2)
+
+    size = k + len(used) + tie
+    best = minimize(loss, np.zeros(size), method="BFGS", options={"gtol": 1e-3}).x[: k + len(used)]
+    best[:k] -= best[:k].mean()
+    found = fit(c)
+    assert found.values == pytest.approx(best, abs=2e-4)
+    half = c._replace(topics=tuple("even" if n % 2 else "odd" for n in range(c.questions))).about("even")
+    assert fit(half, guess(c, found)).values == pytest.approx(fit(half).values, abs=1e-6)
+
+
 def test_intervals_hold_the_truth_about_as_often_as_they_say():
     """300 draws of four voters ranking three others on 30 questions: 95% up to what 300 draws can tell."""
     true = np.array([0.6, 0.1, -0.2, -0.5])
@@ -76,6 +106,7 @@ def test_planted_biases_are_recovered_and_absent_ones_are_not_reported():
         assert np.mean([f[name].value for f in found]) == pytest.approx(chance(planted), abs=0.015)
         assert np.mean([f[name].low <= chance(planted) <= f[name].high for f in found]) >= 0.85
         assert np.mean([f[name].shown for f in found]) >= 0.95
+    assert all("own_answers=true" in b.unmeasured[0] for b in [board(vote(biased, np.random.default_rng(70)))])
     fair = [board(vote(World((0.5, 0.0, -0.5, 0.0), 60), np.random.default_rng(900 + n))) for n in range(60)]
     false = np.mean([[g.shown for g in b.gauges] for b in fair])
     assert false <= 0.1
@@ -84,6 +115,7 @@ def test_planted_biases_are_recovered_and_absent_ones_are_not_reported():
 def test_a_judge_for_himself_is_found_where_own_answers_are_let_in():
     own = board(vote(World((0.0, 0.0, 0.0, 0.0), 200, own=1.2, experiment=True), np.random.default_rng(2)))
     gauge = next(g for g in own.gauges if g.name == "own")
+    assert own.unmeasured == ()
     assert gauge.low < chance(1.2) < gauge.high
     assert any("whose answer it is" in w for w in own.warnings)
     assert not own.trusted

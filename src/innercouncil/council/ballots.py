@@ -32,6 +32,15 @@ def shown_to(circle: Sequence[int], voter: int) -> tuple[int, ...]:
     return tuple(circle[at + 1 :]) + tuple(circle[:at])
 
 
+def with_own(others: Sequence[int], voter: int, draw: str) -> tuple[int, ...]:
+    """`others` with the voter's own seat among them, at a place drawn from `draw`.
+
+    It is the same place for all voters of a session, so that every answer still stands at every position once.
+    """
+    at = random.Random(f"own:{draw}").randrange(len(others) + 1)  # noqa: S311 - no secret, and it must be the same again
+    return (*others[:at], voter, *others[at:])
+
+
 def ranked(count: int) -> int:
     """How many of `count` answers a ballot ranks: all, or as many as `MAX_ORDERS` orders allow."""
     best = 1

@@ -1,6 +1,6 @@
 """From ballots to a tally.
 
-Normalised Borda (Borda 1781; each ballot's points divided by the answers it compared, self-votes impossible) is the
+Normalised Borda (Borda 1781; each ballot's points divided by the answers it compared, self-votes never counted) is the
 default; Copeland's pairwise wins break ties and can be chosen; plurality decides closed questions.
 """
 
@@ -10,6 +10,8 @@ import statistics
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
+
+import msgspec
 
 from innercouncil.model.council import Answer, Ballot, CouncilOptions, Part, Standing, Tally, TallyMethod
 
@@ -25,6 +27,14 @@ def places(ballot: Ballot) -> dict[int, float]:
     rest = [s for s in ballot.shown if s not in out]
     mean = (len(rest) - 1) / 2 / last if rest else 0.0
     return out | dict.fromkeys(rest, mean)
+
+
+def without_own(ballot: Ballot) -> Ballot:
+    """The ballot as far as it speaks of others; a voter's own answer is let in for measuring only."""
+    if ballot.voter not in ballot.shown:
+        return ballot
+    shown, ranking = (tuple(s for s in told if s != ballot.voter) for told in (ballot.shown, ballot.ranking))
+    return msgspec.structs.replace(ballot, shown=shown, ranking=ranking)
 
 
 def borda(seats: Sequence[int], ballots: Sequence[Ballot]) -> Scores:
@@ -70,7 +80,7 @@ def count(part: Part, answers: Sequence[Answer], ballots: Sequence[Ballot], opti
     answers within it. `best` are the seats the synthesis is built on, `dissent` the strongest other view.
     """
     seats = [a.seat for a in answers]
-    cast = [b for b in ballots if b.ranking]
+    cast = [b for b in map(without_own, ballots) if b.ranking]
     scores = METHODS[options.tally](seats, cast)
     duels = copeland(seats, cast)
     chosen = {b.voter: b.choice for b in ballots if b.choice is not None and b.voter in seats}
@@ -94,7 +104,7 @@ def count(part: Part, answers: Sequence[Answer], ballots: Sequence[Ballot], opti
     return Tally(
         part=part, method="plurality" if tallied else options.tally, standings=standings, winners=winners, best=best,
         dissent=dissent, choices=dict(sorted(tallied.items(), key=lambda kv: (-kv[1], kv[0]))),
-        abstentions=sum(not b.ranking for b in ballots), note=_note(seats, cast, tallied, leading, winners),
+        abstentions=len(ballots) - len(cast), note=_note(seats, cast, tallied, leading, winners),
     )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from innercouncil.council.ballots import (
     read_choice,
     seating,
     shown_to,
+    with_own,
 )
 from innercouncil.council.closed import choices_of
 from innercouncil.council.counting import count
@@ -231,7 +232,13 @@ class Deliberation:
         voters = [w for w in workers if w.seat in given and (part, w.seat) not in self._ballots]
         if voters:
             self._emit(Phase(part, "ballots"))
-            await self._all(self._ballot(part, w, shown_to(circle, w.seat), given, choices) for w in voters)
+            await self._all(self._ballot(part, w, self._shown(circle, w.seat), given, choices) for w in voters)
+
+    def _shown(self, circle: Sequence[int], voter: int) -> tuple[int, ...]:
+        others = shown_to(circle, voter)
+        if not self._options.own_answers or len(others) < 2:
+            return others
+        return with_own(others, voter, f"{self._options.seed}:{self._council.question}")
 
     async def _ballot(
         self, part: Part, worker: Worker, shown: tuple[int, ...], given: dict[int, Answer], choices: tuple[str, ...]

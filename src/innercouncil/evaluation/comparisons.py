@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
-from typing import Final, NamedTuple, get_args
+from typing import Any, Final, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -130,7 +130,11 @@ def _pairs(rankings: Sequence[Ranking], codes: dict[str, int]) -> _Pairs:
     )
 
 
-_NO_PAIRS: Final = (*[np.zeros(0, dtype=np.int64)] * 3, np.zeros(0, dtype=np.int8), np.zeros(0))
+_NO_PAIRS: Final[tuple[npt.NDArray[Any], ...]] = (
+    *[np.zeros(0, dtype=np.int64)] * 3,
+    np.zeros(0, dtype=np.int8),
+    np.zeros(0),
+)
 
 
 def _tiers(tiers: Sequence[tuple[tuple[str, ...], ...]], codes: dict[str, int], ranking: Ints, slug: Ints) -> Ints:
@@ -152,7 +156,7 @@ def _styles(questions: Sequence[Judgement], codes: dict[str, int]) -> tuple[Floa
     return np.log2(np.maximum(length, 1.0)), formatting
 
 
-def _pairs_of_size(rankings: Ints, starts: Ints, tier: Ints, size: int) -> tuple[npt.NDArray[np.generic], ...]:
+def _pairs_of_size(rankings: Ints, starts: Ints, tier: Ints, size: int) -> tuple[npt.NDArray[Any], ...]:
     """All pairs of these rankings of `size` competitors: (ranking, entry, entry, outcome, weight)."""
     left, right = np.triu_indices(size, 1)
     a, b = (starts[rankings][:, None] + left).ravel(), (starts[rankings][:, None] + right).ravel()

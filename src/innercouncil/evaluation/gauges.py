@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from innercouncil.model.ratings import Covariate, Effect, Gauge, Rating
+from innercouncil.model.ratings import Covariate, Effect, Gauge, Rating, Voters
 
 MUCH: Final = 0.05
 """A bias whose whole interval lies further than this from one half makes a board doubtful."""
@@ -25,12 +25,28 @@ _NAMES: Final[dict[Covariate, str]] = {
     "formatting": "the formatting of an answer", "own": "whose answer it is",
 }  # fmt: skip
 GAUGES: Final = tuple(_MEANINGS)
+_WHY_NOT: Final[dict[Voters, dict[Covariate, str]]] = {
+    "person": {
+        "position": "Whether you go by the place of an answer is not known: where you saw each one is not kept.",
+        "own": "Self-preference is a question for the models' board: you wrote none of the answers.",
+    },
+    "models": {
+        "own": "Whether judges prefer their own answers is not known: no ballot held the voter's own. "
+        "`innercouncil run-questions --bundled --option own_answers=true` lets it in.",
+    },
+}
 
 
 def gauges(effects: Sequence[Effect]) -> tuple[Gauge, ...]:
     """The effects as shares. One that could not be measured (nobody judged his own answer, say) has no gauge."""
     by_name = {e.name: e for e in effects}
     return tuple(_gauge(by_name[name]) for name in GAUGES if name in by_name)
+
+
+def unmeasured(board: Voters, measured: Sequence[Gauge]) -> tuple[str, ...]:
+    """Of each bias without a gauge, why it has none."""
+    missing = [name for name in GAUGES if name not in {g.name for g in measured}]
+    return tuple(_WHY_NOT[board].get(name, f"No vote tells how far {_NAMES[name]} matters.") for name in missing)
 
 
 def _gauge(e: Effect) -> Gauge:
@@ -74,7 +90,8 @@ def _apart(groups: Sequence[Sequence[str]]) -> list[str]:
 
 def _biases(measured: Sequence[Gauge]) -> list[str]:
     return [
-        f"The judges go by {_NAMES[g.name]}: {g.meaning[0].lower()}{g.meaning[1:]}"
+        f"The judges go by {_NAMES[g.name]}: {g.meaning[0].lower()}{g.meaning[1:]} The ratings hold it equal, but only as far "
+        "as it works alike everywhere."
         for g in measured if g.low > 0.5 + MUCH or g.high < 0.5 - MUCH
     ]  # fmt: skip
 

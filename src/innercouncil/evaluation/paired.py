@@ -6,8 +6,8 @@ geometric mean of the two wins are one more parameter, and the strengths stay wh
 
 Intervals. Votes on one question are dependent, so questions are what is drawn again (a bootstrap by question). The
 bootstrap is taken in its one-step form, whose limit over infinitely many resamples is the cluster-robust covariance; each
-question's pull is measured with the question left out (CR3, the jackknife; Bell & McCaffrey 2002, Survey Methodology 28)
-and quantiles are Student's, because resampling few questions as they are gives intervals that are too short.
+question's pull is corrected for its share in the fit (between CR2 and CR3, the jackknife; Bell & McCaffrey 2002, Survey
+Methodology 28) and quantiles are Student's, because resampling few questions as they are gives intervals that are too short.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ PRIOR_SD: Final = 3.0
 every comparison gets a finite strength."""
 LEVERAGE_QUESTIONS: Final = 300
 """From here on leaving a question out changes nothing that could be seen."""
+LEVERAGE_POWER: Final = 0.75
+"""Of the correction for a question's pull on its own fit: 1/2 is CR2, right where votes vary alike, 1 is CR3, the jackknife,
+too wide in small samples. In between the intervals held what they promise in every simulated world."""
 LEVEL: Final = 0.95
 _STEPS: Final = 25
 _SAMPLE: Final = 2000
@@ -218,13 +221,19 @@ def _covariance(design: _Design, theta: Floats, questions: int) -> Floats:
     few = questions <= LEVERAGE_QUESTIONS
     pulls, parts = design.by_question(theta, questions, curved=few)
     hessian = parts.sum(axis=0) + np.eye(design.size) / PRIOR_SD**2
-    if few:
-        moves = np.linalg.solve(hessian - parts, pulls[:, :, None])[:, :, 0]
-    else:
-        moves = np.linalg.solve(hessian, pulls.T).T
+    moves = _adjusted(pulls, parts, hessian) if few else np.linalg.solve(hessian, pulls.T).T
     moves -= moves.mean(axis=0)
     robust = moves.T @ moves * (questions - 1) / questions
     return _not_below(robust, _centred(np.linalg.inv(hessian), design.competitors), _one_sided(design))
+
+
+def _adjusted(pulls: Floats, parts: Floats, hessian: Floats) -> Floats:
+    """(questions, size) how far each question moves the estimate, corrected for its having drawn the fit to itself."""
+    values, vectors = np.linalg.eigh(hessian)
+    root = vectors * values**-0.5 @ vectors.T
+    share, axes = np.linalg.eigh(root @ parts @ root)
+    along = np.einsum("qji,qj->qi", axes, pulls @ root) * np.clip(1 - share, 1e-9, None) ** -LEVERAGE_POWER
+    return np.asarray(np.einsum("qij,qj->qi", axes, along) @ root)
 
 
 def _centred(model: Floats, competitors: int) -> Floats:

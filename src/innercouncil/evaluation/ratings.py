@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from innercouncil.evaluation.comparisons import COVARIATES, Comparisons, compare
-from innercouncil.evaluation.gauges import chance, doubts, gauges
+from innercouncil.evaluation.gauges import chance, doubts, gauges, unmeasured
 from innercouncil.evaluation.paired import Fit, fit, guess, questions_of
 from innercouncil.model.ratings import Board, Effect, Judgement, Rating, Voters
 
@@ -41,7 +41,7 @@ def rate(c: Comparisons, name: Voters, found: Fit | None, topic: str = "") -> Bo
     warnings = doubts(ratings, measured, Counter(c.judges), groups(c))
     return Board(
         name=name, topic=topic, ratings=ratings, questions=c.questions, judgements=len(c.judges), effects=effects,
-        gauges=measured, warnings=warnings, trusted=not warnings,
+        gauges=measured, unmeasured=unmeasured(name, measured), warnings=warnings, trusted=not warnings,
     )  # fmt: skip
 
 

@@ -69,6 +69,9 @@ class CouncilOptions(msgspec.Struct, frozen=True, kw_only=True):
     best: int = 3
     """Answers the synthesizer sees, besides the strongest dissent."""
     seed: int = 0
+    own_answers: bool = False
+    """An experiment: each voter ranks its own answer too, at a place drawn for the session. The tally leaves it out; ratings
+    measure from it how far the judges prefer their own."""
     in_turn: bool = False
     """One call at a time, and nothing reused from earlier ones. Servers add up numbers in another order when answers are
     written side by side or begin from a stored prompt, so that only this, with the same seed, gives the same words

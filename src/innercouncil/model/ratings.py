@@ -94,6 +94,8 @@ class Board(msgspec.Struct, frozen=True, kw_only=True):
     """Questions still needed before anything is drawn."""
     effects: tuple[Effect, ...] = ()
     gauges: tuple[Gauge, ...] = ()
+    unmeasured: tuple[str, ...] = ()
+    """Of the biases without a gauge: why, and what would measure it, a sentence each."""
     warnings: tuple[str, ...] = ()
     trusted: bool = False
     """Whether nothing speaks against reading it; `warnings` say what does."""
