@@ -20,7 +20,7 @@ VERSION: Final = 1
 _MARKED_RE: Final = re.compile(r"^\s*(?:#{1,6} |[-*+] |\d+[.)] |>|```|\|)|\*\*\S|__\S|`[^`\n]+`", re.MULTILINE)
 
 
-class _Style(msgspec.Struct, frozen=True, array_like=True):
+class SessionStyle(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What the boards need of a session's texts; no word of them is kept."""
 
     finished_at: str
@@ -29,9 +29,11 @@ class _Style(msgspec.Struct, frozen=True, array_like=True):
     formatting: dict[str, float]
 
 
-class _Styles(msgspec.Struct):
+class Styles(msgspec.Struct):
+    """Those of all sessions, by session id; the file they are kept in."""
+
     version: int
-    sessions: dict[str, _Style]
+    sessions: dict[str, SessionStyle]
 
 
 def standings(workspace: Workspace) -> Standings:
@@ -110,7 +112,7 @@ class _Names:
         return found
 
 
-_NONE: Final = _Style("", "", {}, {})
+_NONE: Final = SessionStyle("", "", {}, {})
 
 
 def marked(text: str) -> float:
@@ -119,7 +121,9 @@ def marked(text: str) -> float:
     return round(sum(bool(_MARKED_RE.search(line)) for line in lines) / len(lines), 4) if lines else 0.0
 
 
-def _styles(store: JudgementStore, workspace: Workspace, sessions: Mapping[int, VotedSession]) -> dict[int, _Style]:
+def _styles(
+    store: JudgementStore, workspace: Workspace, sessions: Mapping[int, VotedSession]
+) -> dict[int, SessionStyle]:
     """Topic and style of each session, measured once; those of deleted sessions are dropped."""
     kept = _kept(workspace)
     out = {
@@ -130,13 +134,13 @@ def _styles(store: JudgementStore, workspace: Workspace, sessions: Mapping[int, 
         out |= dict(_measured(store, sessions, sorted(new)))
     if new or len(kept) > len(out):
         keep = {sessions[n].id: style for n, style in out.items() if style.finished_at}
-        workspace.write_json(workspace.answer_styles, _Styles(VERSION, keep))
+        workspace.write_json(workspace.answer_styles, Styles(VERSION, keep))
     return out
 
 
-def _kept(workspace: Workspace) -> dict[str, _Style]:
+def _kept(workspace: Workspace) -> dict[str, SessionStyle]:
     try:
-        found = msgspec.json.decode(workspace.answer_styles.read_bytes(), type=_Styles)
+        found = msgspec.json.decode(workspace.answer_styles.read_bytes(), type=Styles)
     except (OSError, msgspec.MsgspecError):
         return {}
     return found.sessions if found.version == VERSION else {}
@@ -144,13 +148,13 @@ def _kept(workspace: Workspace) -> dict[str, _Style]:
 
 def _measured(
     store: JudgementStore, sessions: Mapping[int, VotedSession], numbers: Sequence[int]
-) -> Iterator[tuple[int, _Style]]:
+) -> Iterator[tuple[int, SessionStyle]]:
     found = list(store.texts(numbers))
     topics = _topics([(sessions[n].id, question) for n, question, _ in found])
     for (number, _, answers), topic in zip(found, topics, strict=True):
         session = sessions[number]
         texts = {slug: answers.get(seat, "") for seat, slug in session.seats.items()}
-        yield number, _Style(
+        yield number, SessionStyle(
             session.finished_at or "", topic, {s: float(len(t)) for s, t in texts.items()},
             {s: marked(t) for s, t in texts.items()},
         )  # fmt: skip

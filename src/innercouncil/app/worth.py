@@ -12,7 +12,7 @@ import msgspec
 from innercouncil.council.appeals import split_appeals
 from innercouncil.discovery.redaction import Redactor
 from innercouncil.evaluation.worth import contests, overall
-from innercouncil.model.council import Answer, Ballot, Part, SessionRecord, Synthesis
+from innercouncil.model.council import Part, SessionRecord
 from innercouncil.model.errors import BackendRejectedError, DeclinedError, UsageError
 from innercouncil.model.ports import ChatModel, ChatRequest, ChatTurn, ChosenModel, Estimate, ask_each, complete
 from innercouncil.model.tokens import estimate_tokens
@@ -103,13 +103,13 @@ def judge_sessions(database: Database, judge: ChosenModel, progress: Callable[[i
 
 def meter(database: Database) -> Worth:
     """What all judgements come to, and what the council costs."""
-    store, sessions = WorthStore(database), SessionStore(database)
+    store = WorthStore(database)
     votes, with_baseline = store.votes(), store.sessions()
     found = contests(votes)
     verdict, words = overall(found)
     mine = {v.session for v in votes if v.judge == PERSON}
     return Worth(
-        verdict=verdict, words=words, contests=found, costs=_costs([sessions.get(i) for i in with_baseline]),
+        verdict=verdict, words=words, contests=found, costs=_costs(store),
         sessions=len(with_baseline), waiting=len(set(with_baseline) - mine),
         notes=_notes(with_baseline, votes, found),
     )  # fmt: skip
@@ -212,21 +212,10 @@ async def _pick(text: str, model: ChatModel) -> str | None:
     return None
 
 
-def _costs(records: Sequence[SessionRecord]) -> tuple[Cost, ...]:
+def _costs(store: WorthStore) -> tuple[Cost, ...]:
     """Mean time and tokens of each part."""
-    out = []
-    for part in PARTS:
-        spent = [s for s in (_spent(r, part) for r in records) if s is not None]
-        if spent:
-            seconds, tokens = (sum(x) / len(spent) for x in zip(*spent, strict=True))
-            out.append(Cost(part=part, sessions=len(spent), seconds=round(seconds, 2), tokens=round(tokens, 1)))
-    return tuple(out)
-
-
-def _spent(record: SessionRecord, part: Part) -> tuple[float, float] | None:
-    every: list[Answer | Ballot | Synthesis] = [*record.answers, *record.ballots, *record.syntheses]
-    calls = [x for x in every if x.part == part]
-    if not any(s.part == part for s in record.syntheses):
-        return None
-    seconds = (max(c.timing.finished for c in calls) - min(c.timing.started for c in calls)) / 1000
-    return seconds, float(sum(c.usage.prompt_tokens + c.usage.completion_tokens for c in calls if c.usage))
+    found = {part: (count, seconds, tokens) for part, count, seconds, tokens in store.costs()}
+    return tuple(
+        Cost(part=part, sessions=count, seconds=round(seconds, 2), tokens=round(tokens, 1))
+        for part in PARTS if part in found for count, seconds, tokens in [found[part]]
+    )  # fmt: skip

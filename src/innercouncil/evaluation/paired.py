@@ -69,8 +69,8 @@ def fit(c: Comparisons, near: Guess | None = None) -> Fit:
     elif c.questions > 2 * _SAMPLE:
         theta = _climb(design.sample(_SAMPLE), theta)
     theta = _climb(design, theta)
-    k = design.competitors + design.z.shape[1]
-    covariance = _covariance(design, theta, c.questions)[:k, :k]
+    k = design.columns.shape[1]
+    covariance = _covariance(design, theta)[:k, :k]
     return Fit(theta[:k], covariance, design.effects, float(theta[k]) if design.ties else None, _quantile(c.questions))
 
 
@@ -112,30 +112,32 @@ class _Moments(NamedTuple):
 
 
 class _Design(NamedTuple):
-    """The data of a fit. Parameters: strengths, effects of `z`, and a tie parameter where there are ties."""
+    """The data of a fit. Parameters: strengths, effects, and a tie parameter where there are ties."""
 
     competitors: int
-    one: Ints
-    other: Ints
-    z: Floats
-    """(n, effects)"""
+    columns: Floats
+    """(n, competitors + effects) 1 at the one, -1 at the other, and the covariates that vary."""
     outcome: Floats
     weight: Floats
-    question: Ints
+    starts: Ints
+    """(questions that have a comparison,) where each begins."""
     effects: tuple[int, ...]
     ties: bool
 
     @classmethod
     def of(cls, c: Comparisons) -> _Design:
         used = tuple(n for n in range(len(COVARIATES)) if np.abs(c.covariates[:, n]).max() > 1e-9)
-        return cls(
-            len(c.slugs), c.one, c.other, np.ascontiguousarray(c.covariates[:, used]), c.outcome.astype(np.float64), c.weight,
-            c.question, used, bool((c.outcome == 0).any()),
-        )  # fmt: skip
+        rows, k = np.arange(len(c.one)), len(c.slugs)
+        columns = np.zeros((len(rows), k + len(used)))
+        columns[rows, c.one] = 1.0
+        columns[rows, c.other] = -1.0
+        columns[:, k:] = c.covariates[:, used]
+        starts = np.flatnonzero(np.diff(c.question, prepend=-1))
+        return cls(k, columns, c.outcome.astype(np.float64), c.weight, starts, used, bool((c.outcome == 0).any()))
 
     @property
     def size(self) -> int:
-        return int(self.competitors + self.z.shape[1] + self.ties)
+        return int(self.columns.shape[1] + self.ties)
 
     def start(self, slugs: Sequence[str], near: Guess) -> Floats:
         """The parameters of a guess."""
@@ -143,34 +145,34 @@ class _Design(NamedTuple):
         return np.array(own + [near.tie] * self.ties)
 
     def sample(self, questions: int) -> _Design:
-        """The comparisons of questions spread evenly over all."""
-        rows = np.flatnonzero(self.question % max(1, (int(self.question[-1]) + 1) // questions) == 0)
-        return self._replace(
-            one=self.one[rows], other=self.other[rows], z=self.z[rows], outcome=self.outcome[rows],
-            weight=self.weight[rows], question=self.question[rows],
-        )  # fmt: skip
+        """The comparisons of about so many questions, spread evenly over all."""
+        taken = np.zeros(len(self.starts), dtype=bool)
+        taken[:: max(1, len(self.starts) // questions)] = True
+        rows = np.repeat(taken, np.diff(self.starts, append=len(self.outcome)))
+        return self._replace(columns=self.columns[rows], outcome=self.outcome[rows], weight=self.weight[rows])
 
     def sums(self, theta: Floats) -> tuple[Floats, Floats]:
         """Gradient and negative Hessian of the log-likelihood."""
-        moments, everything = self._moments(theta), np.zeros_like(self.one)
-        return self._gradients(moments, everything, 1)[0], self._hessians(moments, everything, 1)[0]
+        moments = self._moments(theta)
+        gradient = self.columns.T @ moments.odds
+        return np.append(gradient, moments.tie.sum()) if self.ties else gradient, self._hessian(moments, slice(None))
 
-    def by_question(self, theta: Floats, questions: int, *, curved: bool) -> tuple[Floats, Floats]:
+    def by_question(self, theta: Floats, *, curved: bool) -> tuple[Floats, Floats]:
         """(questions, size) gradients, and the negative Hessians, (questions, size, size), or (1, size, size) of all together."""
         moments = self._moments(theta)
-        groups = (self.question, questions) if curved else (np.zeros_like(self.one), 1)
-        return self._gradients(moments, self.question, questions), self._hessians(moments, *groups)
+        pulls = np.add.reduceat(self.columns * moments.odds[:, None], self.starts)
+        if self.ties:
+            pulls = np.column_stack([pulls, np.add.reduceat(moments.tie, self.starts)])
+        ends = np.append(self.starts[1:], len(self.outcome))
+        parts = zip(self.starts.tolist(), ends.tolist(), strict=True) if curved else [(0, len(self.outcome))]
+        return pulls, np.stack([self._hessian(moments, slice(begin, end)) for begin, end in parts])
 
     def _moments(self, theta: Floats) -> _Moments:
-        k, c = self.competitors, self.z.shape[1]
-        half = theta[self.one]
-        half -= theta[self.other]
-        for n in range(c):
-            half += self.z[:, n] * theta[k + n]
-        np.clip(half, -30, 30, out=half)
+        p = self.columns.shape[1]
+        half = np.clip(self.columns @ theta[:p], -30, 30)
         won = np.exp(half / 2)
         lost = 1 / won
-        nu = float(np.exp(theta[k + c])) if self.ties else 0.0
+        nu = float(np.exp(theta[p])) if self.ties else 0.0
         total = won + lost + nu
         expected = (won - lost) / total
         spread = (won + lost) / total - expected**2
@@ -182,44 +184,19 @@ class _Design(NamedTuple):
             w * spread / 4, w * tie * (1 - tie) if self.ties else none, w * -expected * tie / 2 if self.ties else none,
         )  # fmt: skip
 
-    def _across(self, values: Floats, group: Ints, count: int) -> Floats:
-        """(count, competitors): `values` added to the one and taken from the other, by group."""
-        k = self.competitors
-        both = np.bincount(group * k + self.one, values, count * k) - np.bincount(
-            group * k + self.other, values, count * k
-        )
-        return np.asarray(both.reshape(count, k))
-
-    def _gradients(self, m: _Moments, group: Ints, count: int) -> Floats:
-        columns = [np.bincount(group, m.odds * self.z[:, n], count)[:, None] for n in range(self.z.shape[1])]
-        if self.ties:
-            columns.append(np.bincount(group, m.tie, count)[:, None])
-        return np.hstack([self._across(m.odds, group, count), *columns])
-
-    def _hessians(self, m: _Moments, group: Ints, count: int) -> Floats:
-        k, c = self.competitors, self.z.shape[1]
-        out = np.zeros((count, self.size, self.size))
-        met = np.bincount((group * k + self.one) * k + self.other, m.odds2, count * k * k).reshape(count, k, k)
-        met = met + met.transpose(0, 2, 1)
-        out[:, :k, :k] = np.eye(k) * met.sum(axis=2)[:, :, None] - met
-        for n in range(c):
-            curve = m.odds2 * self.z[:, n]
-            out[:, :k, k + n] = out[:, k + n, :k] = self._across(curve, group, count)
-            for other in range(n, c):
-                out[:, k + n, k + other] = out[:, k + other, k + n] = np.bincount(
-                    group, curve * self.z[:, other], count
-                )
-        if self.ties:
-            out[:, :k, -1] = out[:, -1, :k] = self._across(m.cross, group, count)
-            for n in range(c):
-                out[:, k + n, -1] = out[:, -1, k + n] = np.bincount(group, m.cross * self.z[:, n], count)
-            out[:, -1, -1] = np.bincount(group, m.tie2, count)
-        return out
+    def _hessian(self, m: _Moments, rows: slice) -> Floats:
+        x = self.columns[rows]
+        curve = x.T @ (x * m.odds2[rows, None])
+        if not self.ties:
+            return curve
+        cross = x.T @ m.cross[rows]
+        return np.block([[curve, cross[:, None]], [cross, m.tie2[rows].sum()]])
 
 
-def _covariance(design: _Design, theta: Floats, questions: int) -> Floats:
+def _covariance(design: _Design, theta: Floats) -> Floats:
+    questions = len(design.starts)
     few = questions <= LEVERAGE_QUESTIONS
-    pulls, parts = design.by_question(theta, questions, curved=few)
+    pulls, parts = design.by_question(theta, curved=few)
     hessian = parts.sum(axis=0) + np.eye(design.size) / PRIOR_SD**2
     moves = _adjusted(pulls, parts, hessian) if few else np.linalg.solve(hessian, pulls.T).T
     moves -= moves.mean(axis=0)
@@ -245,10 +222,9 @@ def _centred(model: Floats, competitors: int) -> Floats:
 
 def _one_sided(design: _Design) -> list[int]:
     """Competitors that never won, or never lost: the spread of their votes cannot say how sure they are."""
-    decided, k = design.outcome != 0, design.competitors
-    won = np.where(design.outcome > 0, design.one, design.other)[decided]
-    lost = np.where(design.outcome > 0, design.other, design.one)[decided]
-    return np.flatnonzero((np.bincount(won, minlength=k) == 0) | (np.bincount(lost, minlength=k) == 0)).tolist()
+    won = (design.columns[:, : design.competitors] * design.outcome[:, None]) > 0
+    lost = (design.columns[:, : design.competitors] * design.outcome[:, None]) < 0
+    return np.flatnonzero(~won.any(axis=0) | ~lost.any(axis=0)).tolist()
 
 
 def questions_of(question: Ints, competitor: Ints, competitors: int) -> Ints:

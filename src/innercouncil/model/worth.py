@@ -54,7 +54,7 @@ class Contest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
-    """What one way of answering takes, mean over the sessions that have all of it."""
+    """What one way of answering takes, mean over the newest sessions that have it."""
 
     part: Part
     sessions: int

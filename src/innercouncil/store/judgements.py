@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Container, Iterable, Mapping
 from functools import lru_cache
-from typing import NamedTuple
 
 import msgspec
 
@@ -15,7 +14,7 @@ from innercouncil.store.database import Database
 COUNCIL: Part = "council"
 
 
-class VotedSession(NamedTuple):
+class VotedSession(msgspec.Struct, frozen=True, gc=False):
     """A session as far as votes go."""
 
     number: int

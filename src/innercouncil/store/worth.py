@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Final
 
 import msgspec
 
@@ -11,6 +13,16 @@ from innercouncil.model.council import Part
 from innercouncil.model.errors import SessionNotFoundError
 from innercouncil.model.worth import WorthVote
 from innercouncil.store.database import Database
+
+_WITH_BASELINE: Final = (
+    "session s JOIN synthesis y ON y.session = s.number "
+    "WHERE s.status = 'done' AND y.body ->> '$.status' IN ('ok', 'cut') "
+    "GROUP BY s.number HAVING count(*) > 1 AND sum(y.part = 'council') = 1"
+)
+
+
+NEWEST: Final = 1000
+"""Sessions that the costs are a mean over: plenty for a mean, and of the models in use."""
 
 
 class WorthStore:
@@ -22,12 +34,25 @@ class WorthStore:
     def sessions(self) -> list[str]:
         """Finished sessions with a usable answer of the council and of at least one baseline, oldest first."""
         with self._db.reading() as db:
-            rows = db.execute(
-                "SELECT s.id FROM session s JOIN synthesis y ON y.session = s.number "
-                "WHERE s.status = 'done' AND y.body ->> '$.status' IN ('ok', 'cut') "
-                "GROUP BY s.number HAVING count(*) > 1 AND sum(y.part = 'council') = 1 ORDER BY s.number"
-            )
+            rows = db.execute(f"SELECT s.id FROM {_WITH_BASELINE} ORDER BY s.number")  # noqa: S608
             return [str(row[0]) for row in rows]
+
+    def costs(self) -> list[tuple[Part, int, float, float]]:
+        """(part, sessions, mean seconds, mean tokens) over the newest sessions with a baseline, of the parts they have."""
+        calls = " UNION ALL ".join(
+            f"SELECT session, part, body ->> '$.timing.started' AS started, body ->> '$.timing.finished' AS finished, "  # noqa: S608
+            f"coalesce(body ->> '$.usage.prompt_tokens', 0) + coalesce(body ->> '$.usage.completion_tokens', 0) AS tokens, "
+            f"{table == 'synthesis'} AS final FROM {table} WHERE session IN paid"
+            for table in ("answer", "ballot", "synthesis")
+        )
+        with self._db.reading() as db:
+            return db.execute(
+                f"WITH paid AS (SELECT s.number FROM {_WITH_BASELINE} ORDER BY s.number DESC LIMIT ?), calls AS ({calls}), spent AS ("  # noqa: S608
+                "SELECT part, (max(finished) - min(started)) / 1000.0 AS seconds, sum(tokens) AS tokens FROM calls "
+                "GROUP BY session, part HAVING max(final)) "
+                "SELECT part, count(*), avg(seconds), avg(tokens) FROM spent GROUP BY part",
+                (NEWEST,),
+            ).fetchall()
 
     def votes(self) -> list[WorthVote]:
         """All judgements, oldest first."""
@@ -35,13 +60,9 @@ class WorthStore:
             rows = db.execute(
                 "SELECT s.id, v.judge, v.shown, v.tiers FROM worth_vote v JOIN session s ON s.number = v.session ORDER BY v.id"
             ).fetchall()
-        return [
-            WorthVote(
-                session=i, judge=j, shown=msgspec.json.decode(shown, type=tuple[Part, ...]),
-                tiers=msgspec.json.decode(tiers, type=tuple[tuple[Part, ...], ...]),
-            )
-            for i, j, shown, tiers in rows
-        ]  # fmt: skip
+        tuples = lru_cache(maxsize=None)(msgspec.json.Decoder(tuple[Part, ...]).decode)  # a few, again and again
+        nested = lru_cache(maxsize=None)(msgspec.json.Decoder(tuple[tuple[Part, ...], ...]).decode)
+        return [WorthVote(session=i, judge=j, shown=tuples(shown), tiers=nested(tiers)) for i, j, shown, tiers in rows]
 
     def add(self, votes: Sequence[WorthVote]) -> None:
         """Keep judgements. Raises SessionNotFoundError."""
