@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from innercouncil.app.personas import create_persona, open_personas
 from innercouncil.app.standings import marked, standings
+from innercouncil.model.card import PersonaCard
 from innercouncil.model.council import Answer, Answered, Ballot, Council, Finished, Timing, Voted, Worker
 from innercouncil.store.database import Database
 from innercouncil.store.sessions import SessionStore
@@ -74,6 +76,17 @@ def test_what_was_measured_is_kept_and_deleted_sessions_are_gone(workspace):
         store.delete(summary.id)
     database.close()
     assert {b.questions for b in standings(workspace).boards if not b.topic} == {18}
+
+
+def test_archived_and_deleted_personas_are_told_apart_from_those_there_are(workspace):
+    _, database, cards = open_personas(workspace)
+    for n in range(2):
+        create_persona(cards, PersonaCard(name=f"W{n}", system="x"))
+    assert standings(workspace).gone == ("w2",)
+    with database.transaction() as db:
+        db.execute("UPDATE persona SET archived = 1, enabled = 0 WHERE slug = 'w1'")
+    database.close()
+    assert standings(workspace).gone == ("w1", "w2")
 
 
 def test_marked_lines_are_counted():

@@ -108,4 +108,4 @@ class Standings(msgspec.Struct, frozen=True, kw_only=True):
     names: dict[str, str] = {}
     """Slug -> name of the persona as it last sat."""
     gone: tuple[str, ...] = ()
-    """Slugs that are no longer among the personas."""
+    """Slugs that are no longer among the personas, or archived."""

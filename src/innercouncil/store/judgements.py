@@ -108,10 +108,10 @@ class JudgementStore:
         return out
 
     def personas(self) -> Container[str]:
-        """Slugs of the personas there are now."""
+        """Slugs of the personas there are now, archived ones left out."""
         with self._db.reading() as db:
             return {str(r[0]) for r in _slugs(db)}
 
 
 def _slugs(db: sqlite3.Connection) -> list[tuple[str]]:
-    return db.execute("SELECT slug FROM persona").fetchall()
+    return db.execute("SELECT slug FROM persona WHERE NOT archived").fetchall()
