@@ -147,7 +147,9 @@ def draw(persona: str, prompt: str, orders: Callable[[str], bool], kept: Checkli
 def _left_out(lines: Sequence[Line], taken: set[str], struck: set[str]) -> list[LeftOut]:
     out = []
     for line in lines:
-        why = line.why or ("struck out by you" if line.text in struck else f"more than {MAX_ITEMS} lines can be checked")
+        why = line.why or (
+            "struck out by you" if line.text in struck else f"more than {MAX_ITEMS} lines can be checked"
+        )
         if line.why or line.text not in taken:
             out.append(LeftOut(number=line.number, line=line.text, why=why))
     return out

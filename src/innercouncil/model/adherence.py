@@ -10,7 +10,9 @@ from innercouncil.model.similarity import Estimated
 
 By = Literal["judge", "count"]
 """Who answers an item: a model, or the program, where words can be counted."""
-ItemVerdict = Literal["tells apart", "everyone passes", "nobody passes", "below control", "not sure", "too seldom"]
+ItemVerdict = Literal[
+    "tells apart", "everyone passes", "nobody passes", "below control", "not sure", "too seldom", "not judged"
+]
 AdherenceVerdict = Literal["keeps", "no better", "not sure", "not judged"]
 DriftVerdict = Literal["keeps", "fades", "not sure", "not judged"]
 StyleVerdict = Literal["nearer", "farther", "not sure", "no voice"]
