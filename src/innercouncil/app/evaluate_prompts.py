@@ -170,6 +170,7 @@ class Heard(NamedTuple):
 
     @classmethod
     def of(cls, workspace: Workspace, split: Split, k: int) -> Heard:
+        """Of k personas."""
         voices: list[list[str]] = [[] for _ in range(k)]
         for message in split.messages:
             voices[message.persona].append(message.text)

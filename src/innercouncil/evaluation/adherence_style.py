@@ -56,21 +56,26 @@ def style_measures(
     out = []
     for name, of in _SIMPLE:
         heard = float(of(voice.counts)) if voice else None
-        out.append(_measured(name, of, mine, theirs, heard, lambda x, heard=heard: -np.abs(x - heard)))
+        out.append(_measured(name, of, mine, theirs, heard, _towards(heard or 0.0)))
     if voice and has_function_words(voice.counts):
         out.append(_measured("function words", _matching(voice.counts), mine, theirs, None, lambda x: x, compared=True))
     if voice and voice.delta is not None:
         delta, words = voice.delta, voice.delta.counts(["\n".join(voice.texts)])[0]
-        said = [np.stack([delta.counts(["\n".join(side[n])])[0] for side in both]) for n in (0, 1)]
-        out.append(
-            _measured("frequent words", lambda c: delta.apart(c, words), *said, None, np.negative, compared=True)
+        one, other = (np.stack([delta.counts(["\n".join(side[n])])[0] for side in both]) for n in (0, 1))
+        apart = _measured(
+            "frequent words", lambda c: delta.apart(c, words), one, other, None, np.negative, compared=True
         )
+        out.append(apart)
     return tuple(out)
 
 
 _SIMPLE: Final[tuple[tuple[StyleName, Counts], ...]] = (
     ("sentence length", sentence_length), ("question rate", question_rate),
 )  # fmt: skip
+
+
+def _towards(heard: float) -> Counts:
+    return lambda values: -np.abs(values - heard)
 
 
 def _matching(voice: FloatArray) -> Counts:
