@@ -24,7 +24,8 @@ from innercouncil.store.workspace import Workspace, disk_errors, fingerprint, wh
 
 Verdict = Literal["yes", "no", "not applicable"]
 VERDICTS: Final[tuple[Verdict, ...]] = ("yes", "no", "not applicable")
-ITEM_TOKENS: Final = 12
+ITEM_TOKENS: Final = 24
+"""Most tokens of an entry, for a model that spells every letter."""
 QUESTION_CHARS, ANSWER_CHARS = 1500, 4500
 RETRY_TEMPERATURE: Final = 0.4
 """A second try at temperature 0 would mostly say the same."""
@@ -137,7 +138,7 @@ class Judgements:
             question=prompts.fenced(quote(said.asked[:QUESTION_CHARS])), answer=prompts.fenced(answer) or "(nothing)",
             items=[every[n] for n in order],
         )  # fmt: skip
-        return _Call(fingerprint(judge=self._judge.identity, text=text)[:32], text, order, known)
+        return _Call(fingerprint(judge=self._judge.identity, text=text, tokens=ITEM_TOKENS)[:32], text, order, known)
 
 
 def shown(answer: str) -> str:

@@ -40,8 +40,8 @@ QUESTIONS: Final = 12
 SAMPLES: Final = 1
 TURNS: Final = 8
 CONVERSATIONS: Final = 3
-MIN_HEARD: Final = 10
-"""With fewer held-out messages a mode has no voice to compare with."""
+MIN_HEARD: Final = 100
+"""With fewer words in its held-out messages a mode has no voice to compare with."""
 _QUOTED_RE: Final = re.compile(r"[“\"]([^“”\"\n]{12,})[”\"]")
 
 Progress = Callable[[int, int], None]
@@ -158,7 +158,7 @@ def _voices(workspace: Workspace, chosen: Sequence[Persona], sources: Mapping[st
     for p in chosen:
         if sources.get(p.slug) in number:
             texts = _unquoted(heard.voices[number[sources[p.slug]]], p.system)
-            if len(texts) >= MIN_HEARD:
+            if sum(len(t.split()) for t in texts) >= MIN_HEARD:
                 voices[p.slug] = Voice(texts, heard.delta)
     notes = [heard.why_not] if heard.why_not else []
     if silent := [p.name for p in chosen if p.slug not in voices]:
