@@ -239,6 +239,25 @@ def test_without_a_judge_what_can_be_counted_is_told(seated: Workspace) -> None:
     assert any("no voice" in note for note in report.notes)
 
 
+def test_a_bad_judge_takes_nothing_from_what_is_counted(seated: Workspace) -> None:
+    seat(seated, "Bob", f"Vocabulary: {', '.join(WORDS[:2])}.")
+    seat(seated, "Nil", "She lives in Rome.")
+    report = measured(seated, speaker(), reader("yes"), questions=16, conversations=2, turns=2)
+    verdicts = {p.persona: p.verdict for p in report.personas}
+    assert verdicts == {"ada": "not judged", "bob": "keeps", "nil": "not judged"}
+    alone = evaluate_adherence(
+        seated,
+        model=speaker(),
+        judge=reader("yes"),
+        personas=["bob", "nil"],
+        questions=16,
+        conversations=0,
+        stage=quiet,
+    )
+    assert alone.judge is None, "there was nothing to judge"
+    assert any("Fewer than 5 lines" in note and "Nil" in note for note in alone.notes)
+
+
 def test_without_a_yes_nothing_is_asked_and_the_checklist_is_there(seated: Workspace) -> None:
     model = speaker(says=False)
     with pytest.raises(DeclinedError):

@@ -207,8 +207,15 @@ class _Report:
     def _judgement(self, checklist: Checklist, said: Said) -> Judgement | None:
         return self.judgements.of(checklist, said) if self.judgements is not None else None
 
-    def _judge(self, label: str) -> Judge:
+    def _believed(self, checklist: Checklist) -> bool:
+        """Whether its marks can be used: nothing was judged, or by a judge that reads."""
+        return self.judge is None or self.judge.usable or all(counted(i) for i in checklist.items)
+
+    def _judge(self, label: str) -> Judge | None:
+        """The judge by all its judgements; None where there was nothing to judge."""
         every = [j for x, s in held(self.lists, self.said) if (j := self._judgement(x, s)) is not None]
+        if not every:
+            return None
         told = [v for j in every for v in j.said or ()]
         catches = [j.catch for j in every if j.catch is not None]
         return statistics.judge_of(
@@ -234,7 +241,7 @@ class _Report:
         kept, without, difference = statistics.compare(marks, control, self.plan.questions)
         judged = [self._judgement(checklist, s) for s in (*mine, *theirs)]
         verdict, words = statistics.verdict(p.name, kept, without, difference, self.plan.questions)
-        if self.judge is not None and not self.judge.usable:
+        if not self._believed(checklist):
             verdict, words = (
                 "not judged",
                 f"Whether {p.name} keeps to its prompt is not told, for the judge cannot be used.",
@@ -271,7 +278,7 @@ class _Report:
         said = [s for s in self.said if s.persona == p.slug and not s.single]
         marks = self._marks(checklist, said)
         found = statistics.drift(p.name, marks, self.plan.conversations, self.plan.turns)
-        if self.judge is not None and not self.judge.usable:
+        if not self._believed(checklist):
             words = f"Whether {p.name} fades is not told, for the judge cannot be used."
             found = found._replace(verdict="not judged", words=words)
         texts = {(s.unit, s.turn): s.text for s in said}
