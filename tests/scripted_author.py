@@ -71,14 +71,17 @@ class Author:
 
 
 @contextlib.contextmanager
-def serving(answer: Callable[[str, dict[str, Any] | None], str] = answer_of) -> Iterator[str]:
-    """The address of a server, as `--llm` takes it, that answers by `answer`."""
+def serving(
+    answer: Callable[[str, dict[str, Any] | None], str] = answer_of,
+    read: Callable[[list[dict[str, str]]], str] = lambda messages: messages[-1]["content"],
+) -> Iterator[str]:
+    """The address of a server, as `--llm` takes it, that answers by `answer` what it reads of the messages."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
             wanted = body.get("response_format", {}).get("json_schema", {}).get("schema")
-            text = answer(body["messages"][-1]["content"], wanted)
+            text = answer(read(body["messages"]), wanted)
             events: list[Any] = [
                 {"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]},
                 {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
