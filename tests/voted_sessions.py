@@ -39,7 +39,12 @@ QUESTIONS = (
     "Why does my Python function raise a KeyError?", "Write a poem about the sea for my grandmother.",
     "How do I plan the marketing of a small shop?", "Fix the SQL query that is slow on ten million rows.",
 )  # fmt: skip
-WORDS = ("plan step order list", "doubt proof risk check", "wood nail saw build", "sea moon tale song")
+WORDS = (
+    "plan step order list proof",
+    "plan step order list proof",
+    "wood nail saw build plan",
+    "sea moon tale song plan",
+)
 NOW = Timing(started=0, first_token=1, finished=2)
 
 

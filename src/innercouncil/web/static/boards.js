@@ -6,6 +6,7 @@ import { behind, box, csv, interval, many, percent, sessions, table } from "./fi
 const EYES = { person: "in your eyes", models: "in the models' eyes" };
 const BIASES = { position: "Shown first", length: "Twice as long", formatting: "All in Markdown", own: "The judge's own" };
 const place = (r) => (r.first === r.last ? `${r.first}` : `${r.first} to ${r.last}`);
+const range = (r) => interval({ low: r.win_low, high: r.win_high });
 const about = (b) => `${EYES[b.name]}, ${b.topic ? `on ${b.topic}` : "all topics"}`;
 
 function missing(b) {
@@ -22,9 +23,9 @@ function standings(b, data) {
     ...b.warnings.map((w) => h("p", { class: "notice bad" }, h("strong", {}, "Mind: "), w)),
     b.trusted ? h("p", { class: "quiet" }, "Nothing that was checked speaks against this board.") : null, chart,
     table("Standings", ["persona", "place", "is put before an average one", "95% interval", "won, tied, lost", "behind it"],
-      b.ratings.map((r) => [name(r), place(r), percent(r.win_rate), `${percent(r.win_low)} to ${percent(r.win_high)}`, `${r.wins}, ${r.ties}, ${r.losses}`, sessions(href(r), r.questions, name(r))]), csv("standings", { board: b.name, topic: b.topic }))];
+      b.ratings.map((r) => [name(r), place(r), percent(r.win_rate), range(r), `${r.wins}, ${r.ties}, ${r.losses}`, sessions(href(r), r.questions, name(r))]), csv("standings", { board: b.name, topic: b.topic }))];
   const rows = b.ratings.map((r) => ({ label: name(r), value: r.win_rate, low: r.win_low, high: r.win_high, href: href(r),
-    said: `${percent(r.win_rate)} (${percent(r.win_low)} to ${percent(r.win_high)}), place ${place(r)}, ${many(r.questions, "session")}` }));
+    said: `${percent(r.win_rate)} (${range(r)}), place ${place(r)}, ${many(r.questions, "session")}` }));
   return [parts, () => forest(chart, rows, { label: `Standings ${about(b)}`, meaning: "average" })];
 }
 

@@ -2,7 +2,9 @@
 import { h } from "./dom.js";
 
 export const percent = (x) => `${Math.round(100 * x)}%`;
-export const interval = (e) => `${percent(Math.max(0, e.low))} to ${percent(Math.min(1, e.high))}`;
+/** With spaces that do not break. */
+export const interval = (e) => `${Math.round(100 * Math.max(0, e.low))}\u00a0to\u00a0${percent(Math.min(1, e.high))}`;
+export const evidence = (e) => (e >= 1000 ? "over 1,000" : e >= 10 ? `${Math.round(e)}` : e.toPrecision(2));
 export const many = (n, what) => `${n.toLocaleString()} ${what}${n === 1 ? "" : "s"}`;
 export const csv = (name, given = {}) => `/api/dashboard/${name}.csv${Object.keys(given).length ? `?${new URLSearchParams(given)}` : ""}`;
 export const behind = (figure, given) => `/dashboard/sessions?${new URLSearchParams({ figure, ...given })}`;
@@ -12,9 +14,11 @@ export const sessions = (href, n, about) => h("a", { href, "aria-label": `${many
 
 /** A table with a caption, a row header in each row, and the same figures as CSV. */
 export function table(caption, head, rows, file) {
-  const cells = (row) => row.map((cell, n) => (n ? h("td", {}, cell) : h("th", { scope: "row" }, cell)));
-  return h("div", {}, h("div", { class: "table" }, h("table", { class: "votes figures" }, h("caption", {}, caption),
-    h("thead", {}, h("tr", {}, head.map((t) => h("th", { scope: "col" }, t)))), h("tbody", {}, rows.map((row) => h("tr", {}, cells(row)))))),
+  // The roles are those the elements have; on a narrow screen rows are drawn as blocks, which would take them away.
+  const cells = (row) => row.map((cell, n) => (n ? h("td", { role: "cell", "data-head": head[n] }, cell) : h("th", { scope: "row", role: "rowheader" }, cell)));
+  return h("div", {}, h("div", { class: "table" }, h("table", { class: "votes figures", role: "table" }, h("caption", {}, caption),
+    h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, head.map((t) => h("th", { scope: "col", role: "columnheader" }, t)))),
+    h("tbody", { role: "rowgroup" }, rows.map((row) => h("tr", { role: "row" }, cells(row)))))),
     h("p", { class: "quiet" }, h("a", { href: file, download: "" }, `${caption} as CSV`)));
 }
 

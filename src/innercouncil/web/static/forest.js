@@ -40,10 +40,10 @@ function config(rows, o, width) {
   const chars = Math.max(9, Math.floor((width < 560 ? 0.38 : 0.3) * width / 7.6));
   const labels = rows.map((r) => wrap(r.label, chars));
   const accent = css("--accent"), ink = css("--ink"), ground = css("--card"), grid = css("--line");
-  const point = { type: "line", showLine: false, pointRadius: 6, pointHoverRadius: 9, pointHitRadius: 18, pointBorderWidth: 2, pointHoverBorderWidth: 3 };
+  const point = { type: "line", showLine: false, clip: false, pointRadius: 6, pointHoverRadius: 9, pointHitRadius: 18, pointBorderWidth: 2, pointHoverBorderWidth: 3 };
   const datasets = [
     { ...point, data: rows.map((r) => r.value), pointStyle: rows.map((r) => r.shape || "circle"), pointBackgroundColor: accent, pointBorderColor: ground, pointHoverBackgroundColor: accent, pointHoverBorderColor: ink, order: 0 },
-    { type: "bar", data: rows.map((r) => [r.low, r.high]), barThickness: 5, borderRadius: 3, borderSkipped: false, backgroundColor: accent, order: 2 },
+    { type: "bar", clip: false, data: rows.map((r) => [r.low, r.high]), barThickness: 5, borderRadius: 3, borderSkipped: false, backgroundColor: accent, order: 2 },
   ];
   if (rows.some((r) => r.other !== undefined)) datasets.push({ ...point, data: rows.map((r) => r.other), pointStyle: "rectRot", pointBackgroundColor: ground, pointBorderColor: ink, pointHoverBackgroundColor: ground, pointHoverBorderColor: ink, order: 1 });
   return {
@@ -101,7 +101,7 @@ export function forest(box, rows, o) {
   const font = getComputedStyle(document.body);
   Object.assign(Chart.defaults.font, { family: font.fontFamily, size: 13 });
   const width = box.clientWidth, made = config(rows, options, width);
-  box.style.height = `${60 + made.labels.reduce((sum, lines) => sum + Math.max(34, 14 + 16 * lines.length), 0)}px`;
+  box.style.height = `${60 + rows.length * Math.max(34, 14 + 16 * Math.max(...made.labels.map((lines) => lines.length)))}px`;
   box.replaceChildren(canvas, live);
   const chart = new Chart(canvas, made.config);
   keys(canvas, live, chart, rows, options.label);

@@ -1,7 +1,7 @@
 // The sections that are drawn from reports: twins, worth it and A/B tests.
 import { day, h } from "./dom.js";
 import { SHAPES, forest } from "./forest.js";
-import { behind, box, code, csv, interval, many, percent, sessions, table } from "./figures.js";
+import { behind, box, code, csv, evidence, interval, many, percent, sessions, table } from "./figures.js";
 
 const VERDICTS = { distinct: "circle", twins: "rect", "not sure": "triangle" };
 const PARTS = { council: "the council", alone: "the synthesizer alone", samples: "plain samples" };
@@ -42,7 +42,7 @@ export function worth(node, { worth: w, rows }) {
   node.replaceChildren(...[
     h("p", {}, h("strong", {}, w.words)), lines.length ? chart : null,
     lines.length ? table("The council against its baselines", ["council", "preferred", "95%, whenever one looks", "better, alike, worse", "evidence, 20 is enough", "worth it", "behind it"],
-      lines.map((c) => [c.label, percent(c.share), interval(c), `${c.wins}, ${c.ties}, ${c.losses}`, c.evidence.toPrecision(2), c.verdict, sessions(c.href, c.n, c.label)]), csv("worth")) : null,
+      lines.map((c) => [c.label, percent(c.share), interval(c), `${c.wins}, ${c.ties}, ${c.losses}`, evidence(c.evidence), c.verdict, sessions(c.href, c.n, c.label)]), csv("worth")) : null,
     w.costs.length ? table("What a question takes", ["", "seconds", "tokens", "times the synthesizer alone", "sessions"], w.costs.map((c) => [PARTS[c.part], c.seconds.toFixed(1), `${Math.round(c.tokens)}`, alone && alone.seconds ? (c.seconds / alone.seconds).toFixed(1) : "–", `${c.sessions}`]), csv("costs")) : null,
     ...w.notes.map((n) => h("p", { class: "quiet" }, n)),
     h("p", {}, h("a", { href: "/worth" }, w.waiting ? `Judge blindly: ${many(w.waiting, "session")} ${w.waiting === 1 ? "waits" : "wait"}` : "Worth it?")),
@@ -58,9 +58,9 @@ export function tests(node, { tests: all }) {
     const link = h("a", { href: href(t), "aria-label": `${many(t.asked, "pair")} behind ${t.name}` }, many(t.asked, "pair"));
     if (t.waiting) return [t.name, "–", "–", "–", "–", "a question waits for your vote", link];
     const one = told.find((x) => x.name === t.name);
-    return [t.name, `${t.a} / ${t.b}`, one ? `${percent(one.share)} (${interval(t)})` : "–", `${t.a_wins}, ${t.b_wins}, ${t.ties}`, `${t.e_value.toPrecision(2)} of ${Math.round(t.enough)}`, t.words, link];
+    return [t.name, `${t.a} / ${t.b}`, one ? `${percent(one.share)} (${interval(t)})` : "–", `${t.a_wins}, ${t.b_wins}, ${t.ties}`, `${evidence(t.e_value)} of ${Math.round(t.enough)}`, t.words, link];
   };
   node.replaceChildren(...[told.length ? chart : null,
     table("A/B tests", ["test", "A / B", "B wins (95%)", "A, B, ties", "evidence", "verdict", "behind it"], all.map(cells), csv("ab")), h("p", {}, h("a", { href: "/ab" }, "A/B tests"))].filter(Boolean));
-  if (told.length) forest(chart, told.map((t) => ({ label: t.name, value: t.share, low: t.low, high: t.high, href: href(t), said: `B (${t.b}) wins ${percent(t.share)} (${interval(t)}); evidence ${t.e_value.toPrecision(2)} of ${Math.round(t.enough)}` })), { label: "Share of decided votes that B wins, for each test", meaning: "no difference" });
+  if (told.length) forest(chart, told.map((t) => ({ label: t.name, value: t.share, low: t.low, high: t.high, href: href(t), said: `B (${t.b}) wins ${percent(t.share)} (${interval(t)}); evidence ${evidence(t.e_value)} of ${Math.round(t.enough)}` })), { label: "Share of decided votes that B wins, for each test", meaning: "no difference" });
 }
