@@ -92,7 +92,7 @@ def evaluate_prompts(
         sets = {NOBODY: [""] * len(personas), OFFLINE: [p.prompt.text for p in personas]}
         if any(p.origin == "edited" for p in discovery.personas):
             sets[EDITED] = [p.prompt.text for p in discovery.personas]
-        heard = _Heard.of(workspace, split, len(personas))
+        heard = Heard.of(workspace, split, len(personas))
         asked = asyncio.run(_ask(model, sets, personas, split, seed, stage)) if model is not None else None
         if model is not None and asked is None:
             raise DeclinedError("Nothing was asked. Run the same command without --llm for what can be told offline.")
@@ -161,7 +161,7 @@ def trained_personas(
     )  # fmt: skip
 
 
-class _Heard(NamedTuple):
+class Heard(NamedTuple):
     """The person's words by persona, held out, and the training conversations the spread of style is taken from."""
 
     voices: list[list[str]]
@@ -169,7 +169,8 @@ class _Heard(NamedTuple):
     why_not: str
 
     @classmethod
-    def of(cls, workspace: Workspace, split: Split, k: int) -> _Heard:
+    def of(cls, workspace: Workspace, split: Split, k: int) -> Heard:
+        """Of k personas."""
         voices: list[list[str]] = [[] for _ in range(k)]
         for message in split.messages:
             voices[message.persona].append(message.text)
@@ -295,7 +296,7 @@ async def _generate(
 
 
 def _quality(
-    discovery: Discovery, sets: Mapping[str, Sequence[str]], split: Split, heard: _Heard, asked: _Asked | None,
+    discovery: Discovery, sets: Mapping[str, Sequence[str]], split: Split, heard: Heard, asked: _Asked | None,
     model: ChosenModel | None, seed: int,
 ) -> PromptQuality:  # fmt: skip
     texts = [m.text for m in split.messages]
@@ -340,7 +341,7 @@ def _quality(
     )  # fmt: skip
 
 
-def _style(answers: Sequence[Sequence[str]], heard: _Heard) -> Style | None:
+def _style(answers: Sequence[Sequence[str]], heard: Heard) -> Style | None:
     if heard.delta is None or not answers or not answers[0]:
         return None
     return style_of(answers, heard.voices, heard.delta, _markers)

@@ -113,10 +113,11 @@ def _council(workspace: Workspace, slugs: Sequence[str] | None) -> tuple[list[Pe
         database.close()
     if len(seated) < 2:
         raise UsageError("Twins are looked for among two personas or more; enable or name some.")
-    return [_persona(p) for p in seated], records
+    return [persona_of(p) for p in seated], records
 
 
-def _persona(seated: SeatedPersona) -> Persona:
+def persona_of(seated: SeatedPersona) -> Persona:
+    """A seated persona as it speaks."""
     card = seated.card
     return Persona(seated.slug, card.name, card.system, 0.7 if card.temperature is None else card.temperature)
 

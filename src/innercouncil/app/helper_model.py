@@ -200,12 +200,23 @@ def _duration(seconds: float) -> str:
 
 def worker_model(workspace: Workspace) -> str:
     """The name of the model the council's workers speak with."""
+    return council_settings(workspace).worker
+
+
+def council_settings(workspace: Workspace) -> CouncilSettings:
+    """How the council of a workspace runs."""
     workspace.prepare()
     database = Database(workspace.database)
     try:
-        return Backends(database, workspace.root).settings.worker
+        return Backends(database, workspace.root).settings
     finally:
         database.close()
+
+
+def synthesizer_model(workspace: Workspace) -> str:
+    """The name of the model that writes the council's final answers."""
+    s = council_settings(workspace)
+    return s.worker if s.lite else s.synthesizer
 
 
 def model_name(llm: str, name: str | None) -> str:

@@ -13,6 +13,7 @@ from rich.text import Text
 from innercouncil.app.evaluate_modes import evaluate_modes
 from innercouncil.app.evaluate_prompts import evaluate_prompts
 from innercouncil.app.helper_model import Price
+from innercouncil.cli.evaluate_adherence import adherence
 from innercouncil.cli.evaluate_twins import twins
 from innercouncil.cli.helper import LLM_OPTIONS, Choice, chosen_model
 from innercouncil.cli.options import JSON, WORKSPACE, with_options
@@ -29,6 +30,7 @@ def evaluate() -> None:
 
 
 evaluate.add_command(twins)
+evaluate.add_command(adherence)
 
 
 @evaluate.command(epilog="Example: innercouncil evaluate prompts --llm ollama --json")

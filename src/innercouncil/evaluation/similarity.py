@@ -123,7 +123,7 @@ def ratio(pair: Answers, seed: int = 0) -> Estimated | None:
     def of(at: IntArray) -> FloatArray:
         return np.asarray(between[at].mean(axis=-1) / np.maximum(inside[at].mean(axis=-1), 1e-9))
 
-    return _estimated(len(found), of, seed)
+    return estimated(len(found), of, seed)
 
 
 def attribution(answers: Answers, seed: int = 0) -> Estimated:
@@ -147,10 +147,10 @@ def attribution(answers: Answers, seed: int = 0) -> Estimated:
     def of(rows: IntArray) -> FloatArray:
         return np.asarray((hits[rows].sum(axis=-2) / np.maximum(count[rows].sum(axis=-2), 1)).mean(axis=-1))
 
-    return _estimated(len(groups), of, seed)
+    return estimated(len(groups), of, seed)
 
 
-def _estimated(units: int, of: Callable[[IntArray], FloatArray], seed: int) -> Estimated:
+def estimated(units: int, of: Callable[[IntArray], FloatArray], seed: int) -> Estimated:
     """A figure of `units` questions and its percentile interval over resampled ones, widened for their small number.
 
     The percentile interval of few units is too narrow by about the square root of (n - 1) / n and by what Student's t has

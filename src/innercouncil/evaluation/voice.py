@@ -7,7 +7,11 @@ the most frequent words' frequencies; the spread they are scored by is that betw
 
 from __future__ import annotations
 
+import re
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from importlib import resources
 from itertools import combinations
 from typing import Final
 
@@ -23,6 +27,11 @@ DOCUMENT_WORDS: Final = 40
 DOCUMENTS: Final = 5
 _WORDS: Final = r"(?u)[^\W\d_]+(?:['’][^\W\d_]+)*"
 _WORDS_AND_SIGNS: Final = r"(?u)[^\W\d_]+|[?!]"
+
+FUNCTION_SHARE: Final = 0.25
+"""English is function words by half; with fewer than this a text is in another language, or a list of things."""
+_WORD_RE: Final = re.compile(_WORDS)
+_SENTENCE_END_RE: Final = re.compile(r"(?<=[.!?])[\"'”’)*_]*\s+|\n+")
 
 Markers = Callable[[str], Mapping[str, int]]
 FloatArray = npt.NDArray[np.float64]
@@ -44,17 +53,69 @@ class Delta:
         self._counter = CountVectorizer(token_pattern=_WORDS, max_features=FREQUENT)
         self._every = CountVectorizer(token_pattern=_WORDS).build_analyzer()
         self._counter.fit(long)
-        rates = np.array([self._rates(d) for d in long])
+        rates = _rates(self.counts(long))
         spread = rates.std(axis=0, ddof=1)
         self._spread = np.where(spread > 0, spread, 1.0)
 
-    def _rates(self, text: str) -> FloatArray:
-        counts = np.asarray(self._counter.transform([text]).toarray(), dtype=np.float64).ravel()
-        return np.asarray(counts / max(len(self._every(text)), 1))
+    def counts(self, texts: Sequence[str]) -> FloatArray:
+        """(n, FREQUENT + 1) how often n texts hold each frequent word, and their numbers of words; counts can be summed."""
+        held = np.asarray(self._counter.transform(texts).toarray(), dtype=np.float64)
+        return np.column_stack([held, [len(self._every(t)) for t in texts]])
+
+    def apart(self, one: FloatArray, other: FloatArray) -> FloatArray:
+        """Delta of two texts by their counts, over the last axis."""
+        return np.asarray(np.mean(np.abs(_rates(one) - _rates(other)) / self._spread, axis=-1))
 
     def between(self, one: str, other: str) -> float:
         """Delta of two texts, 0 or more."""
-        return float(np.mean(np.abs(self._rates(one) - self._rates(other)) / self._spread))
+        counts = self.counts([one, other])
+        return float(self.apart(counts[0], counts[1]))
+
+
+def _rates(counts: FloatArray) -> FloatArray:
+    return np.asarray(counts[..., :-1] / np.maximum(counts[..., -1:], 1))
+
+
+@cache
+def _function_words() -> tuple[frozenset[str], ...]:
+    text = resources.files(__package__).joinpath("function_words.toml").read_text("utf-8")
+    return tuple(frozenset(words.split()) for words in tomllib.loads(text).values())
+
+
+def sentence_counts(text: str) -> FloatArray:
+    """Words, sentences and questions of a text, then its function words by category; counts can be summed.
+
+    Sentences end at . ! ? and line ends; what holds no word is none.
+    """
+    words = [w.casefold().replace("’", "'") for w in _WORD_RE.findall(text)]
+    pieces = [p for p in _SENTENCE_END_RE.split(text) if _WORD_RE.search(p)]
+    asks = sum(p.rstrip(" \t\"'”’)*_").endswith("?") for p in pieces)
+    return np.array(
+        [len(words), len(pieces), asks, *(sum(w in c for w in words) for c in _function_words())], dtype=float
+    )
+
+
+def sentence_length(counts: FloatArray) -> FloatArray:
+    """Words a sentence, by `sentence_counts` over the last axis."""
+    return np.asarray(counts[..., 0] / np.maximum(counts[..., 1], 1))
+
+
+def question_rate(counts: FloatArray) -> FloatArray:
+    """Share of the sentences that are questions."""
+    return np.asarray(counts[..., 2] / np.maximum(counts[..., 1], 1))
+
+
+def function_word_match(one: FloatArray, other: FloatArray) -> FloatArray:
+    """Language style matching, 0 to 1 (Ireland & Pennebaker 2010, JPSP 99:549): over nine categories of English function
+    words the mean of 1 less the difference of the shares over their sum.
+    """
+    a, b = (c[..., 3:] / np.maximum(c[..., :1], 1) for c in (one, other))
+    return np.asarray(np.mean(1 - np.abs(a - b) / (a + b + 1e-4), axis=-1))
+
+
+def has_function_words(counts: FloatArray) -> bool:
+    """Whether a text is English enough for its function words to say something."""
+    return bool(counts[3:].sum() >= FUNCTION_SHARE * max(counts[0], 1))
 
 
 def style_of(

@@ -1,4 +1,4 @@
-"""A set of varied questions, written for this program: open and closed ones over six topics."""
+"""Questions written for this program: a varied set over six topics, and follow-ups that fit any conversation."""
 
 from __future__ import annotations
 
@@ -19,3 +19,8 @@ def varied() -> tuple[VariedQuestion, ...]:
     """The sixty questions, the topics in turn, so that the first few cover all of them."""
     lines = resources.files(__name__).joinpath("varied.jsonl").read_bytes().splitlines()
     return tuple(msgspec.json.decode(line, type=VariedQuestion) for line in lines)
+
+
+def follow_ups() -> tuple[str, ...]:
+    """Questions that can be asked at any place of a conversation about anything, in no order."""
+    return tuple(resources.files(__name__).joinpath("follow_ups.txt").read_text("utf-8").split("\n")[:-1])

@@ -67,6 +67,8 @@ class Workspace:
         self.redactions = self.prompts / "redaction_report.json"
         self.model_prompts = self.prompts / "model_prompts.json"
         self.prompt_quality = self.prompts / "prompt_quality.json"
+        self.adherence = self.prompts / "adherence.json"
+        self.adherence_checklists = self.prompts / "adherence_checklists.json"
         self.report = root / "report.html"
         self.stamps = root / ".innercouncil"
         self.modes = self.stamps / "modes.npz"
@@ -74,6 +76,8 @@ class Workspace:
         self.discovery = self.stamps / "discovery.json"
         self.offline_personas = self.stamps / "offline_personas.json"
         self.base = self.stamps / "base.json"
+        self.adherence_answers = self.stamps / "adherence_answers.jsonl"
+        self.adherence_judgements = self.stamps / "adherence_judgements.jsonl"
         self.answer_styles = self.stamps / "answer_styles.json"
         self.database = root / "council.db"
 
