@@ -9,6 +9,15 @@ from innercouncil.app.evaluate_twins import evaluate_kept
 from innercouncil.app.personas import create_persona, open_personas
 from innercouncil.council.counting import count
 from innercouncil.model.ab import AbTest, SideAnswer, Trial, Variant
+from innercouncil.model.adherence import (
+    AdherenceReport,
+    Drift,
+    ItemAdherence,
+    Judge,
+    PersonaAdherence,
+    StyleMeasure,
+    TurnAdherence,
+)
 from innercouncil.model.card import PersonaCard
 from innercouncil.model.council import (
     Answer,
@@ -26,6 +35,7 @@ from innercouncil.model.council import (
     Worker,
 )
 from innercouncil.model.ports import Usage
+from innercouncil.model.similarity import Estimated
 from innercouncil.model.worth import PERSON, WorthVote
 from innercouncil.store.ab_tests import AbStore
 from innercouncil.store.database import Database
@@ -49,7 +59,7 @@ NOW = Timing(started=0, first_token=1, finished=2)
 
 
 def filled(root: Path, sessions: int = 60) -> Workspace:
-    """Everything the dashboard can show but adherence."""
+    """Everything the dashboard can show."""
     workspace = Workspace(root)
     workspace.prepare()
     _, database, cards = open_personas(workspace)
@@ -63,7 +73,66 @@ def filled(root: Path, sessions: int = 60) -> Workspace:
     _test(AbStore(database), draw)
     database.close()
     evaluate_kept(workspace, stage=lambda _title: lambda _done, _total: None)
+    workspace.write_json(workspace.adherence, adherence([slug for slug, _ in seated]))
     return workspace
+
+
+def adherence(slugs: list[str]) -> AdherenceReport:
+    """A report in which the first two personas keep to their prompts and the last has nothing that can be checked."""
+    people = []
+    for n, (slug, name) in enumerate(zip(slugs, PEOPLE, strict=True)):
+        kept, control = Estimated(0.9 - 0.2 * n, 0.8 - 0.2 * n, 0.97 - 0.2 * n), Estimated(0.4, 0.3, 0.5)
+        apart = Estimated(round(kept.value - 0.4, 2), kept.value - 0.6, kept.value - 0.2)
+        item = ItemAdherence(
+            question="Does it name an order?", line="Name the order of things.", number=3, by="judge", questions=12,
+            persona=kept, control=control, difference=apart, not_applicable=1, verdict="tells apart" if n < 2 else "not sure",
+        )  # fmt: skip
+        turns = tuple(
+            TurnAdherence(turn=t, answers=3, kept=0.9 - 0.05 * t, sentence_length=12.5, question_rate=0.1, function_words=None)
+            for t in range(5)
+        )  # fmt: skip
+        drift = Drift(
+            conversations=3, turns=4, by_turn=turns, early=0.85, late=0.7, change=Estimated(-0.15, -0.32, 0.02),
+            verdict="not sure", words="It may fade.",
+        )  # fmt: skip
+        style = StyleMeasure(
+            name="sentence length",
+            persona=11.0,
+            control=16.0,
+            voice=9.5,
+            gain=Estimated(5.0, 3.0, 7.0),
+            verdict="nearer",
+        )
+        last = n == len(slugs) - 1
+        people.append(
+            PersonaAdherence(
+                persona=slug, name=name, answers=12, unjudged=0, items=() if last else (item,), kept=None if last else kept,
+                control=None if last else control, difference=None if last else apart,
+                verdict="not judged" if last else "keeps" if n < 2 else "not sure", words=f"{name} has been looked at.",
+                style=(style,), drift=None if last else drift,
+            )
+        )  # fmt: skip
+    sure = Estimated(0.95, 0.9, 0.99)
+    judge = Judge(
+        model="judge",
+        usable=True,
+        judged=96,
+        unjudged=0,
+        says_yes=0.6,
+        found=sure,
+        denied=sure,
+        words="It can be relied on.",
+    )
+    return AdherenceReport(
+        personas=tuple(people),
+        questions=12,
+        samples=1,
+        turns=4,
+        conversations=3,
+        model="m",
+        judge=judge,
+        notes=("A note.",),
+    )
 
 
 def hold(store: SessionStore, draw: random.Random, n: int, seated: list[tuple[str, PersonaCard]]) -> tuple[str, bool]:
@@ -127,9 +196,9 @@ def _judge(store: WorthStore, draw: random.Random, sessions: list[str]) -> None:
 
 
 def _test(store: AbStore, draw: random.Random) -> None:
-    for name, votes, taste in (("shorter", 30, 0.85), ("=warmer", 12, 0.5), ("waiting", 2, 0.5)):
+    for name, votes, taste in (("shorter", 30, 0.85), ("warmer", 12, 0.5), ("waiting", 2, 0.5)):
         sides = [
-            Variant(kind="prompt", name=f"{name} {side}", workers=(Worker(seat=0, slug="", name=side, system=side, temperature=0.7),))
+            Variant(kind="prompt", name=f"={name} {side}", workers=(Worker(seat=0, slug="", name=side, system=side, temperature=0.7),))
             for side in ("old", "new")
         ]  # fmt: skip
         store.add(

@@ -166,7 +166,8 @@ def _removal(figures: Figures, figure: Figure) -> _Found:
 
 
 def _seat(figures: Figures, figure: Figure) -> _Found:
-    return _Found(f"Where {_name(figures, figure.slug)} answered", _seated(figures, {figure.slug}))
+    told = "How it keeps to its prompt is measured on answers asked for it, with and without its prompt, not on these."
+    return _Found(f"Where {_name(figures, figure.slug)} answered", _seated(figures, {figure.slug}), told)
 
 
 def _seated(figures: Figures, slugs: set[str]) -> dict[str, str]:

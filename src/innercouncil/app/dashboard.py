@@ -14,6 +14,7 @@ from innercouncil.app import worth
 from innercouncil.app.council import House
 from innercouncil.app.standings import load
 from innercouncil.app.standings import standings as all_standings
+from innercouncil.model.adherence import AdherenceReport
 from innercouncil.model.ratings import Board, Covariate, Judgement, Standings
 from innercouncil.model.similarity import TwinReport
 from innercouncil.model.worth import PERSON, Worth, WorthVote
@@ -97,6 +98,10 @@ class Figures:
     def twins(self) -> Kept[TwinReport]:
         """What `evaluate twins` found last."""
         return kept(self.house.workspace.prompts / "twins.json", TwinReport, "innercouncil evaluate twins")
+
+    def adherence(self) -> Kept[AdherenceReport]:
+        """What `evaluate adherence` found last."""
+        return kept(self.house.workspace.adherence, AdherenceReport, "innercouncil evaluate adherence")
 
     def worth(self) -> Worth:
         """The worth-it meter."""

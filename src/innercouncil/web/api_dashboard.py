@@ -1,32 +1,30 @@
-"""The part of the HTTP API behind the dashboard: its figures, each as a CSV too, and the sessions behind each."""
+"""The part of the HTTP API behind the dashboard: its figures and the sessions behind each."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from typing import Any, Final, get_args
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response
 
 from innercouncil.app import ab_tests
-from innercouncil.app.behind import BIASES, Behind, Figure, Kind, behind
+from innercouncil.app.behind import Behind, Figure, Kind, behind
 from innercouncil.app.council import House
 from innercouncil.app.dashboard import Figures, Unmeasured, unmeasured
+from innercouncil.model.adherence import AdherenceReport
 from innercouncil.model.errors import UsageError
-from innercouncil.model.ratings import Board, Standings
-from innercouncil.model.similarity import Estimated, TwinReport
+from innercouncil.model.ratings import Board
+from innercouncil.model.similarity import TwinReport
 from innercouncil.model.worth import Contest, Worth
 from innercouncil.store.ab_tests import AbStore
 from innercouncil.web.api import TABLE, whole
-from innercouncil.web.spreadsheet import MEDIA_TYPE, Cell, csv_response
 
 _TEXT: Final = {"type": "string"}
-_BOARD: Final[dict[str, Any]] = {"board": {"type": "string", "enum": ["person", "models"]}, "topic": _TEXT}
-_FIGURE: Final[dict[str, Any]] = {
+BOARD: Final[dict[str, Any]] = {"board": {"type": "string", "enum": ["person", "models"]}, "topic": _TEXT}
+FIGURE: Final[dict[str, Any]] = {
     "figure": {"type": "string", "enum": list(get_args(Kind))},
-    **_BOARD,
+    **BOARD,
     **dict.fromkeys(("slug", "other", "baseline", "judge"), _TEXT),
 }
 
@@ -72,6 +70,14 @@ class WorthOut(msgspec.Struct):
     rows: list[WorthRow]
 
 
+class AdherenceOut(msgspec.Struct):
+    """What `evaluate adherence` found last."""
+
+    made_at: str
+    report: AdherenceReport | None
+    problem: str
+
+
 class AbRow(msgspec.Struct):
     """An A/B test. While a question waits for its vote nobody's name is told."""
 
@@ -100,7 +106,8 @@ class AbRowsOut(msgspec.Struct):
     tests: list[AbRow]
 
 
-def _figures(request: Request) -> Figures:
+def figures_of(request: Request) -> Figures:
+    """The figures of this app."""
     figures: Figures = request.app.state.figures
     return figures
 
@@ -111,17 +118,18 @@ def _figures(request: Request) -> Figures:
 @TABLE.add("GET", "/api/dashboard/standings", "Whose answers win, and what moves the judges", returns=BoardsOut)
 async def dashboard_standings(house: House, request: Request) -> BoardsOut:
     """Computed once after each vote."""
-    found = await asyncio.to_thread(_figures(request).standings)
+    found = await asyncio.to_thread(figures_of(request).standings)
     return BoardsOut([BoardOut(b, unmeasured(b)) for b in found.boards], found.names, found.gone)
 
 
 @TABLE.add("GET", "/api/dashboard/twins", "Which personas are twins", returns=TwinsOut)
 async def dashboard_twins(house: House, request: Request) -> TwinsOut:
     """As it was found last."""
-    return await asyncio.to_thread(_twins, _figures(request))
+    return await asyncio.to_thread(twins_out, figures_of(request))
 
 
-def _twins(figures: Figures) -> TwinsOut:
+def twins_out(figures: Figures) -> TwinsOut:
+    """Names for slugs, and counts for the ids of sessions."""
     found = figures.twins()
     if found.report is None:
         return TwinsOut("", None, {}, found.problem, [])
@@ -134,10 +142,11 @@ def _twins(figures: Figures) -> TwinsOut:
 @TABLE.add("GET", "/api/dashboard/worth", "The worth-it meter with its sessions", returns=WorthOut)
 async def dashboard_worth(house: House, request: Request) -> WorthOut:
     """What all blind judgements come to."""
-    return await asyncio.to_thread(_worth, _figures(request))
+    return await asyncio.to_thread(worth_out, figures_of(request))
 
 
-def _worth(figures: Figures) -> WorthOut:
+def worth_out(figures: Figures) -> WorthOut:
+    """Lines with the number of their sessions."""
     found = figures.worth()
     rows = [
         WorthRow(c, len({v.session for v in figures.worth_votes(c.baseline, c.judge)})) for c in found.contests
@@ -148,10 +157,11 @@ def _worth(figures: Figures) -> WorthOut:
 @TABLE.add("GET", "/api/dashboard/ab", "A/B tests with their verdicts", returns=AbRowsOut)
 async def dashboard_ab(house: House, request: Request) -> AbRowsOut:
     """Newest first."""
-    return AbRowsOut(await asyncio.to_thread(_ab_rows, house))
+    return AbRowsOut(await asyncio.to_thread(ab_rows, house))
 
 
-def _ab_rows(house: House) -> list[AbRow]:
+def ab_rows(house: House) -> list[AbRow]:
+    """Newest first; a test that waits for a vote tells nothing."""
     out = []
     for test in AbStore(house.database).all():
         found = ab_tests.report(house, test.name)
@@ -167,161 +177,31 @@ def _ab_rows(house: House) -> list[AbRow]:
     return out
 
 
+@TABLE.add("GET", "/api/dashboard/adherence", "Whether personas keep to their prompts", returns=AdherenceOut)
+async def dashboard_adherence(house: House, request: Request) -> AdherenceOut:
+    """As it was found last."""
+    found = await asyncio.to_thread(figures_of(request).adherence)
+    return AdherenceOut(found.made_at, found.report, found.problem)
+
+
 # --- sessions behind a figure ---
 
 
 @TABLE.add(
     "GET", "/api/dashboard/sessions", "The sessions that a figure was counted over, newest first", returns=Behind,
-    query={**_FIGURE, "before": _TEXT, "limit": {"type": "integer", "minimum": 1, "maximum": 200}},
+    query={**FIGURE, "before": _TEXT, "limit": {"type": "integer", "minimum": 1, "maximum": 200}},
 )  # fmt: skip
 async def dashboard_sessions(house: House, request: Request) -> Behind:
     """A page of them."""
     given = request.query_params
     before, limit = given.get("before") or None, whole(given.get("limit", "30"))
-    return await asyncio.to_thread(behind, _figures(request), _figure(request), before=before, limit=limit)
+    return await asyncio.to_thread(behind, figures_of(request), figure_of(request), before=before, limit=limit)
 
 
-def _figure(request: Request) -> Figure:
-    given = {name: request.query_params[name] for name in _FIGURE if name in request.query_params}
+def figure_of(request: Request) -> Figure:
+    """The figure a request names. Raises UsageError."""
+    given = {name: request.query_params[name] for name in FIGURE if name in request.query_params}
     try:
         return msgspec.convert(given, Figure)
     except msgspec.ValidationError:
         raise UsageError(f"There is no such figure; `figure` is one of: {', '.join(get_args(Kind))}.") from None
-
-
-# --- CSV ---
-
-
-@TABLE.add(
-    "GET", "/api/dashboard/sessions.csv", "The same as CSV, all of them", returns=MEDIA_TYPE, query=_FIGURE
-)  # fmt: skip
-async def dashboard_sessions_csv(house: House, request: Request) -> Response:
-    """One line a session."""
-    rows = await asyncio.to_thread(lambda: list(_session_rows(_figures(request), _figure(request))))
-    head = ["session", "created_at", "question", "winner", "you_voted", "said"]
-    return csv_response("sessions.csv", head, rows)
-
-
-def _session_rows(figures: Figures, figure: Figure) -> Iterable[list[Cell]]:
-    before: str | None = None
-    while True:
-        page = behind(figures, figure, before=before, limit=200)
-        for row in page.sessions:
-            s = row.session
-            yield [s.id, s.created_at, s.question, s.winner, int(s.voted), row.said]
-        if (before := page.next) is None:
-            return
-
-
-@TABLE.add("GET", "/api/dashboard/standings.csv", "Ratings as CSV", returns=MEDIA_TYPE, query=_BOARD)
-async def dashboard_standings_csv(house: House, request: Request) -> Response:
-    """Of one board, or of all."""
-    found = await asyncio.to_thread(_figures(request).standings)
-    head = ["board", "topic", "place_first", "place_last", "slug", "persona", "win_rate", "low", "high", "strength",
-            "strength_low", "strength_high", "won", "tied", "lost", "questions"]  # fmt: skip
-    rows: list[list[Cell]] = [
-        [b.name, b.topic, r.first, r.last, r.slug, found.names.get(r.slug, r.slug), r.win_rate, r.win_low, r.win_high,
-         r.strength, r.low, r.high, r.wins, r.ties, r.losses, r.questions]
-        for b in _chosen(found, request) for r in b.ratings
-    ]  # fmt: skip
-    return csv_response("standings.csv", head, rows)
-
-
-@TABLE.add("GET", "/api/dashboard/gauges.csv", "Bias gauges as CSV", returns=MEDIA_TYPE, query=_BOARD)
-async def dashboard_gauges_csv(house: House, request: Request) -> Response:
-    """Of one board, or of all; a bias that could not be measured has no figures."""
-    found = await asyncio.to_thread(_figures(request).standings)
-    rows: list[list[Cell]] = []
-    for b in _chosen(found, request):
-        rows += [[b.name, b.topic, BIASES[g.name], g.value, g.low, g.high, g.meaning, b.questions] for g in b.gauges]
-        rows += [[b.name, b.topic, BIASES[u.name], None, None, None, u.why, b.questions] for u in unmeasured(b)]
-    head = ["board", "topic", "bias", "favoured_wins", "low", "high", "meaning", "questions"]
-    return csv_response("gauges.csv", head, rows)
-
-
-def _chosen(found: Standings, request: Request) -> list[Board]:
-    given = request.query_params
-    return [
-        b
-        for b in found.boards
-        if given.get("board") in (None, b.name) and given.get("topic", b.topic) == b.topic
-    ]  # fmt: skip
-
-
-@TABLE.add("GET", "/api/dashboard/twins.csv", "Pairs of personas as CSV", returns=MEDIA_TYPE)
-async def dashboard_twins_csv(house: House, request: Request) -> Response:
-    """One line a pair, the most alike first."""
-    found = await asyncio.to_thread(_twins, _figures(request))
-    head = ["one", "other", "told_apart", "low", "high", "between_over_within", "ratio_low", "ratio_high",
-            "prompt_overlap", "verdict", "remedy", "advice", "questions", "answers", "sessions"]  # fmt: skip
-    pairs = found.report.pairs if found.report else ()
-    rows: list[list[Cell]] = [
-        [found.names[p.one], found.names[p.other], *_three(p.attribution), *_three(p.ratio), p.prompt_overlap, p.verdict,
-         p.remedy, p.advice, p.questions, p.samples, sessions]
-        for p, sessions in zip(pairs, found.sessions, strict=True)
-    ]  # fmt: skip
-    return csv_response("twins.csv", head, rows)
-
-
-@TABLE.add("GET", "/api/dashboard/removals.csv", "Votes without each persona, as CSV", returns=MEDIA_TYPE)
-async def dashboard_removals_csv(house: House, request: Request) -> Response:
-    """One line a persona."""
-    found = await asyncio.to_thread(_twins, _figures(request))
-    head = ["persona", "changes", "changes_low", "changes_high", "wins", "wins_low", "wins_high", "swings", "swings_low",
-            "swings_high", "sessions"]  # fmt: skip
-    rows: list[list[Cell]] = [
-        [found.names[r.persona], *_three(r.changes), *_three(r.wins), *_three(r.swings), r.sessions]
-        for r in (found.report.removals if found.report else ()) if r.sessions
-    ]  # fmt: skip
-    return csv_response("removals.csv", head, rows)
-
-
-@TABLE.add("GET", "/api/dashboard/worth.csv", "The worth-it meter as CSV", returns=MEDIA_TYPE)
-async def dashboard_worth_csv(house: House, request: Request) -> Response:
-    """One line a baseline and kind of judge."""
-    found = await asyncio.to_thread(_worth, _figures(request))
-    head = ["baseline", "judge", "council_better", "baseline_better", "alike", "preferred", "low", "high", "e_value",
-            "verdict", "sessions"]  # fmt: skip
-    rows: list[list[Cell]] = [
-        [c.baseline, c.judge, c.wins, c.losses, c.ties, c.share, c.low, c.high, c.evidence, c.verdict, row.sessions]
-        for row in found.rows for c in (row.contest,)
-    ]  # fmt: skip
-    return csv_response("worth.csv", head, rows)
-
-
-@TABLE.add("GET", "/api/dashboard/costs.csv", "What a question takes, as CSV", returns=MEDIA_TYPE)
-async def dashboard_costs_csv(house: House, request: Request) -> Response:
-    """One line a way of answering."""
-    found = await asyncio.to_thread(_figures(request).worth)
-    rows: list[list[Cell]] = [[c.part, c.sessions, c.seconds, c.tokens] for c in found.costs]
-    return csv_response("costs.csv", ["part", "sessions", "seconds", "tokens"], rows)
-
-
-@TABLE.add("GET", "/api/dashboard/ab.csv", "A/B tests as CSV", returns=MEDIA_TYPE)
-async def dashboard_ab_csv(house: House, request: Request) -> Response:
-    """One line a test."""
-    head = [
-        "test",
-        "begun",
-        "asked",
-        "a",
-        "b",
-        "a_wins",
-        "b_wins",
-        "ties",
-        "e_value",
-        "enough",
-        "b_low",
-        "b_high",
-        "verdict",
-    ]
-    rows: list[list[Cell]] = [
-        [t.name, t.made_at, t.asked, *(["", "", None, None, None, None, None, None, None, "a question waits for its vote"]
-         if t.waiting else [t.a, t.b, t.a_wins, t.b_wins, t.ties, t.e_value, t.enough, t.low, t.high, t.words])]
-        for t in await asyncio.to_thread(_ab_rows, house)
-    ]  # fmt: skip
-    return csv_response("ab.csv", head, rows)
-
-
-def _three(e: Estimated | None) -> list[float | None]:
-    return [e.value, e.low, e.high] if e else [None, None, None]

@@ -18,7 +18,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 import innercouncil.web.api_ab
-import innercouncil.web.api_dashboard
+import innercouncil.web.api_dashboard_csv
 import innercouncil.web.api_prompts
 import innercouncil.web.api_worth  # noqa: F401 - they add their endpoints to the table
 from innercouncil.app.council import House

@@ -1,4 +1,5 @@
 import { $, day, guard } from "./dom.js";
+import { adherence } from "./adherence.js";
 import { get } from "./api.js";
 import { choosing, drawBoards } from "./boards.js";
 import { patient } from "./figures.js";
@@ -9,6 +10,7 @@ const SECTIONS = [
   ["twins", "Reading the twins", twins],
   ["worth", "Reading the judgements", worth],
   ["ab", "Reading the tests", tests],
+  ["adherence", "Reading what was measured", adherence],
 ];
 const shown = {};
 

@@ -56,7 +56,7 @@ function config(rows, o, width) {
         onHover: (event, at) => { event.native.target.style.cursor = at.length && rows[at[0].index].href ? "pointer" : "default"; },
         onClick: (_event, at) => { if (at.length && rows[at[0].index].href) location.href = rows[at[0].index].href; },
         scales: {
-          x: { min: o.min, max: o.max, grid: { color: grid }, border: { color: grid }, ticks: { color: ink, stepSize: 0.25, maxRotation: 0, callback: (v) => `${Math.round(100 * v)}%` } },
+          x: { min: o.min, max: o.max, grid: { color: grid }, border: { color: grid }, ticks: { color: ink, stepSize: (o.max - o.min) / 4, maxRotation: 0, callback: (v) => `${Math.round(100 * v)}%` } },
           y: { grid: { display: false }, border: { color: grid }, ticks: { color: ink, autoSkip: false, crossAlign: "far" } },
         },
         plugins: {
