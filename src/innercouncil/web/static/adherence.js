@@ -42,6 +42,6 @@ export function adherence(node, { made_at, report, problem }) {
     ...report.personas.map(detail), ...report.notes.map((n) => h("p", { class: "quiet" }, n)),
     h("p", { class: "quiet" }, "To measure again: ", code("innercouncil evaluate adherence"), "."),
   ].filter(Boolean));
-  if (judged.length) forest(chart, judged.map((p) => ({ label: p.name, ...p.kept, other: p.control ? p.control.value : undefined, href: behind("seated", { slug: p.persona }), said: `keeps to ${share(p.kept)}, without the persona ${share(p.control)}: ${p.verdict}` })), { label: "Share of the checklist that is kept", meaning: "" , reference: 0 });
+  if (judged.length) forest(chart, judged.map((p) => ({ label: p.name, ...p.kept, other: p.control ? p.control.value : undefined, href: behind("seated", { slug: p.persona }), said: `keeps to ${share(p.kept)}, without the persona ${share(p.control)}: ${p.verdict}` })), { label: "Share of the checklist that is kept", meaning: "" });
   if (drifts.length) forest(change, drifts.map(({ name, persona, drift: d }) => ({ label: name, ...d.change, href: behind("seated", { slug: persona }), said: `${points(d.change)} points: ${d.verdict}` })), { label: "Adherence late less early", meaning: "no change", reference: 0, min: -1 });
 }

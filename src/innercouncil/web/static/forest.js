@@ -23,6 +23,7 @@ function wrap(text, chars, lines = 3) {
 const line = {
   id: "reference",
   beforeDatasetsDraw(chart, _given, { at, label }) {
+    if (!label) return;
     const { ctx, chartArea: area, scales: { x } } = chart, where = x.getPixelForValue(at);
     ctx.save();
     ctx.strokeStyle = css("--soft");

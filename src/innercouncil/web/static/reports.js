@@ -32,7 +32,7 @@ export function twins(node, { made_at, report, names, problem, sessions: counts 
     h("p", { class: "quiet" }, "To look again: ", code("innercouncil evaluate twins"), "."),
   ].filter(Boolean));
   if (pairs.length) forest(chart, pairs.slice(0, MOST).map((p) => ({ label: p.label, ...p.attribution, shape: VERDICTS[p.verdict], href: p.href, said: `told apart in ${percent(p.attribution.value)} (${interval(p.attribution)}): ${p.verdict}` })), { label: "How often the author of an answer is told, for each pair", meaning: "chance" });
-  if (removals.length) forest(without, removals.map((r) => ({ label: names[r.persona], ...r.changes, href: behind("removal", { slug: r.persona }), said: `another wins in ${percent(r.changes.value)} (${interval(r.changes)}) of ${many(r.sessions, "session")}` })), { label: "Share of sessions with another winner without each persona", reference: 0, meaning: "" });
+  if (removals.length) forest(without, removals.map((r) => ({ label: names[r.persona], ...r.changes, href: behind("removal", { slug: r.persona }), said: `another wins in ${percent(r.changes.value)} (${interval(r.changes)}) of ${many(r.sessions, "session")}` })), { label: "Share of sessions with another winner without each persona", meaning: "" });
 }
 
 export function worth(node, { worth: w, rows }) {
