@@ -60,6 +60,9 @@ class Behind(msgspec.Struct, frozen=True, kw_only=True):
     total: int
 
 
+PAGE: Final = 200
+
+
 class _Found(NamedTuple):
     title: str
     said: Mapping[str, str]
@@ -76,6 +79,17 @@ def behind(figures: Figures, figure: Figure, *, before: str | None = None, limit
         note = f"{note} {gone} more {'was' if gone == 1 else 'were'} deleted since.".strip()
     rows = [BehindRow(s, found.said[s.id]) for s in page.sessions]
     return Behind(title=found.title, note=note, sessions=rows, next=page.next, total=page.total)
+
+
+def all_behind(figures: Figures, figure: Figure) -> Iterator[BehindRow]:
+    """All of them, newest first. Raises UsageError for a figure there is not."""
+    said = _FINDERS[figure.figure](figures, figure).said
+    before: str | None = None
+    while True:
+        page = figures.house.sessions.among(said, before=before, limit=PAGE)
+        yield from (BehindRow(s, said[s.id]) for s in page.sessions)
+        if (before := page.next) is None:
+            return
 
 
 # --- boards ---

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from innercouncil.app.behind import BIASES, Figure, behind
+from innercouncil.app.behind import BIASES, all_behind
 from innercouncil.app.council import House
-from innercouncil.app.dashboard import Figures, unmeasured
+from innercouncil.app.dashboard import unmeasured
 from innercouncil.model.adherence import PersonaAdherence
 from innercouncil.model.ratings import Board, Standings
 from innercouncil.model.similarity import Estimated
@@ -24,20 +24,12 @@ from innercouncil.web.spreadsheet import MEDIA_TYPE, Cell, csv_response
 )  # fmt: skip
 async def dashboard_sessions_csv(house: House, request: Request) -> Response:
     """One line a session."""
-    rows = await asyncio.to_thread(lambda: list(_session_rows(figures_of(request), figure_of(request))))
+    found = await asyncio.to_thread(lambda: list(all_behind(figures_of(request), figure_of(request))))
+    rows: list[list[Cell]] = [
+        [s.id, s.created_at, s.question, s.winner, int(s.voted), row.said] for row in found for s in (row.session,)
+    ]
     head = ["session", "created_at", "question", "winner", "you_voted", "said"]
     return csv_response("sessions.csv", head, rows)
-
-
-def _session_rows(figures: Figures, figure: Figure) -> Iterable[list[Cell]]:
-    before: str | None = None
-    while True:
-        page = behind(figures, figure, before=before, limit=200)
-        for row in page.sessions:
-            s = row.session
-            yield [s.id, s.created_at, s.question, s.winner, int(s.voted), row.said]
-        if (before := page.next) is None:
-            return
 
 
 @TABLE.add("GET", "/api/dashboard/standings.csv", "Ratings as CSV", returns=MEDIA_TYPE, query=BOARD)

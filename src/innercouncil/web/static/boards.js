@@ -12,6 +12,7 @@ const about = (b) => `${EYES[b.name]}, ${b.topic ? `on ${b.topic}` : "all topics
 function missing(b) {
   const whose = b.name === "person" ? "with your vote" : "with ballots of the models";
   return [h("p", {}, h("strong", {}, "Not enough votes yet: "), `${many(b.missing, "more question")} ${whose} ${b.missing === 1 ? "is" : "are"} needed before anything is drawn.`),
+    b.name === "person" ? h("p", {}, "Vote under the answers of ", h("a", { href: "/sessions" }, "a session"), ".") : null,
     b.questions ? h("p", {}, "So far: ", sessions(behind("board", { board: b.name, topic: b.topic }), b.questions, about(b)), ".") : null];
 }
 

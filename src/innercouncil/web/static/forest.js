@@ -7,16 +7,20 @@ const { Chart } = globalThis;
 const drawn = new Map();
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const dark = matchMedia("(prefers-color-scheme: dark)"), still = matchMedia("(prefers-reduced-motion: reduce)");
+/** Radii with which they look equally large. */
+const SIZES = { rect: 9, triangle: 9 };
 export const SHAPES = { circle: "●", rect: "■", triangle: "▲" };
 
-function wrap(text, chars, lines = 3) {
+/** Lines of at most so many characters, broken after spaces and hyphens; what does not fit ends in an ellipsis. */
+function wrap(text, chars, most = 4) {
   const out = [""];
-  for (let word of text.split(/\s+/)) {
-    while (word.length > chars) { if (out.at(-1)) out.push(""); out[out.length - 1] = word.slice(0, chars - 1) + "-"; word = word.slice(chars - 1); out.push(""); }
-    if (out.at(-1) && out.at(-1).length + word.length + 1 > chars) out.push(word);
-    else out[out.length - 1] += (out.at(-1) ? " " : "") + word;
+  for (let word of text.split(/(?<=[ -])/)) {
+    if ((out.at(-1) + word).trimEnd().length > chars && out.at(-1)) out.push("");
+    while (word.trimEnd().length > chars) { out[out.length - 1] = word.slice(0, chars); word = word.slice(chars); out.push(""); }
+    out[out.length - 1] += word;
   }
-  return out.length > lines ? [...out.slice(0, lines - 1), out[lines - 1].slice(0, chars - 1) + "…"] : out;
+  const lines = out.map((l) => l.trimEnd()).filter(Boolean);
+  return lines.length > most ? [...lines.slice(0, most - 1), `${lines[most - 1].slice(0, chars - 1)}…`] : lines;
 }
 
 /** A vertical line that is told what it means. */
@@ -41,7 +45,7 @@ function config(rows, o, width) {
   const chars = Math.max(9, Math.floor((width < 560 ? 0.38 : 0.3) * width / 7.6));
   const labels = rows.map((r) => wrap(r.label, chars));
   const accent = css("--accent"), ink = css("--ink"), ground = css("--card"), grid = css("--line");
-  const point = { type: "line", showLine: false, clip: false, pointRadius: 6, pointHoverRadius: 9, pointHitRadius: 18, pointBorderWidth: 2, pointHoverBorderWidth: 3 };
+  const point = { type: "line", showLine: false, clip: false, pointRadius: rows.map((r) => SIZES[r.shape] || 6), pointHoverRadius: 10, pointHitRadius: 18, pointBorderWidth: 1.5, pointHoverBorderWidth: 3 };
   const datasets = [
     { ...point, data: rows.map((r) => r.value), pointStyle: rows.map((r) => r.shape || "circle"), pointBackgroundColor: accent, pointBorderColor: ground, pointHoverBackgroundColor: accent, pointHoverBorderColor: ink, order: 0 },
     { type: "bar", clip: false, data: rows.map((r) => [r.low, r.high]), barThickness: 5, borderRadius: 3, borderSkipped: false, backgroundColor: accent, order: 2 },
@@ -63,7 +67,7 @@ function config(rows, o, width) {
         plugins: {
           legend: { display: false }, reference: { at: o.reference, label: o.meaning },
           tooltip: {
-            backgroundColor: ink, titleColor: ground, bodyColor: ground, displayColors: false, filter: (item) => item.datasetIndex === 0,
+            animation: false, backgroundColor: ink, titleColor: ground, bodyColor: ground, displayColors: false, filter: (item) => item.datasetIndex === 0,
             callbacks: { title: (items) => items.length ? wrap(rows[items[0].dataIndex].label, 30) : "", label: (item) => wrap(rows[item.dataIndex].said, 34, 5) },
           },
         },

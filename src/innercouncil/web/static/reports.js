@@ -13,7 +13,7 @@ export function twins(node, { made_at, report, names, problem, sessions: counts 
     node.replaceChildren(h("p", {}, problem || h("span", {}, "Not looked for yet. ", code("innercouncil evaluate twins"), " lets every persona answer the same questions and compares; ", code("innercouncil evaluate twins --from-sessions"), " asks nothing and compares what kept sessions hold.")));
     return;
   }
-  const pairs = report.pairs.map((p, n) => ({ ...p, label: `${names[p.one]} – ${names[p.other]}`, sessions: counts[n], href: behind("pair", { slug: p.one, other: p.other }) }));
+  const pairs = report.pairs.map((p, n) => ({ ...p, label: `${names[p.one]}\u00a0– ${names[p.other]}`, sessions: counts[n], href: behind("pair", { slug: p.one, other: p.other }) }));
   const chart = box(), removals = report.removals.filter((r) => r.sessions), without = box();
   const link = (p) => (report.model ? h("a", { href: p.href, "aria-label": `Sessions in which both answered: ${p.label}` }, "both answered") : sessions(p.href, p.sessions, p.label));
   node.replaceChildren(...[
