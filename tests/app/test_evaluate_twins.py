@@ -161,6 +161,9 @@ def test_kept_sessions_are_compared_where_there_are_enough(tmp_path: Path) -> No
     assert verdicts[frozenset(("mender", "poet"))] == ("distinct", None)
     assert verdicts[frozenset(("mender", "fixer"))][0] != "distinct"
     assert any("no ratio" in note for note in report.notes)
+    assert [b.compared for b in report.sessions] == [("mender", "fixer", "poet")] * 12, (
+        "the sessions behind it are named"
+    )
 
 
 def voted(winners: tuple[int, ...], rankings: dict[int, tuple[int, ...]]) -> SessionRecord:

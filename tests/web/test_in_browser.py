@@ -17,7 +17,7 @@ from tiny_model import build_tiny_model
 
 PAGES = {
     "room": "/", "personas": "/personas", "persona": "/personas/software-builder", "sessions": "/sessions", "map": "/map",
-    "import": "/import", "models": "/models",
+    "import": "/import", "models": "/models", "dashboard": "/dashboard", "behind": "/dashboard/sessions?figure=board",
 }  # fmt: skip
 UNNAMED = """() => [...document.querySelectorAll('button, a[href], input, select, textarea, canvas, summary')].filter((e) => e.checkVisibility()).filter((e) =>
   !(e.getAttribute('aria-label') || e.textContent.trim() || [...(e.labels || [])].some((l) => l.textContent.trim()))).map((e) => e.outerHTML)"""

@@ -29,6 +29,8 @@ PATHS = (
     "/import",
     "/map",
     "/models",
+    "/dashboard",
+    "/dashboard/sessions",
     "/nowhere",
     "/static/app.css",
     "/api/status",

@@ -30,7 +30,7 @@ from innercouncil.model.card import SeatedPersona
 from innercouncil.model.council import Answer, SessionRecord
 from innercouncil.model.errors import DeclinedError, NothingToDiscoverError, UsageError
 from innercouncil.model.ports import ChatRequest, ChatTurn, ChosenModel, Estimate, ask_each, complete
-from innercouncil.model.similarity import Estimated, PairSimilarity, Removal, Sample, TwinReport
+from innercouncil.model.similarity import Behind, Estimated, PairSimilarity, Removal, Sample, TwinReport
 from innercouncil.model.tokens import estimate_tokens
 from innercouncil.questions import varied
 from innercouncil.store.sessions import SessionStore
@@ -193,26 +193,44 @@ def _estimate(calls: Sequence[_Call]) -> Estimate:
 
 def _said(chosen: Sequence[Persona], records: Sequence[SessionRecord]) -> Iterator[Sample]:
     """First answers of the present personas with their present prompts, by the newest session's model."""
-    systems = {p.slug: p.system for p in chosen}
     number: dict[str, int] = {}
     asked = numbers()
     for record in records:
-        if record.council.history or record.council.worker_model != records[0].council.worker_model:
-            continue
-        slugs = {w.seat: w.slug for w in record.council.workers if systems.get(w.slug) == w.system}
-        for answer in record.answers:
-            if answer.part == "council" and answer.round == 0 and answer.stands and answer.seat in slugs:
-                question = record.council.question
-                if question not in number:
-                    number[question] = next(asked)
-                yield Sample(persona=slugs[answer.seat], question=number[question], text=answer.text)
+        for slug, text in _comparable(chosen, record, records[0].council.worker_model):
+            question = record.council.question
+            if question not in number:
+                number[question] = next(asked)
+            yield Sample(persona=slug, question=number[question], text=text)
+
+
+def _comparable(chosen: Sequence[Persona], record: SessionRecord, model: str) -> Iterator[tuple[str, str]]:
+    """(slug, text) of the answers of a session that can be compared with others'."""
+    if record.council.history or record.council.worker_model != model:
+        return
+    systems = {p.slug: p.system for p in chosen}
+    slugs = {w.seat: w.slug for w in record.council.workers if systems.get(w.slug) == w.system}
+    for answer in record.answers:
+        if answer.part == "council" and answer.round == 0 and answer.stands and answer.seat in slugs:
+            yield slugs[answer.seat], answer.text
+
+
+def _behind(chosen: Sequence[Persona], records: Sequence[SessionRecord], *, compared: bool) -> Iterator[Behind]:
+    """The sessions a report rests on; `compared` where it compares their answers."""
+    for record in records:
+        told = _comparable(chosen, record, records[0].council.worker_model) if compared else ()
+        counted = tuple(p.slug for p in chosen if _without(p.slug, record))
+        slugs = tuple(dict.fromkeys(slug for slug, _ in told))
+        if slugs or counted:
+            yield Behind(session=record.id, compared=slugs, counted=counted)
 
 
 def _reported(
     workspace: Workspace, chosen: Sequence[Persona], said: Sequence[Sample], records: Sequence[SessionRecord], label: str,
     progress: Progress,
 ) -> TwinReport:  # fmt: skip
-    report = compare(chosen, said, records, label, progress)
+    report = msgspec.structs.replace(
+        compare(chosen, said, records, label, progress), sessions=tuple(_behind(chosen, records, compared=not label))
+    )
     workspace.write_json(workspace.prompts / "twins.json", report)
     return report
 
@@ -260,17 +278,33 @@ def _pair(
     )  # fmt: skip
 
 
+class _Vote(NamedTuple):
+    """A vote that a persona can be left out of."""
+
+    seat: int
+    last: dict[int, Answer]
+    """Seat -> the answer that was voted on."""
+    winners: set[int]
+
+
+def _without(slug: str, record: SessionRecord) -> _Vote | None:
+    """The vote of a session, None where it says nothing about leaving this persona out."""
+    seat = next((w.seat for w in record.council.workers if w.slug == slug), None)
+    last = {a.seat: a for a in record.answers if a.part == "council" and a.stands}
+    tally = next((t for t in record.tallies if t.part == "council"), None)
+    voted = any(b.ranking for b in record.ballots if b.part == "council")
+    if seat is None or seat not in last or tally is None or len(last) < MIN_VOTERS or not voted:
+        return None
+    return _Vote(seat, last, set(tally.winners))
+
+
 def removal(slug: str, records: Sequence[SessionRecord]) -> Removal:
     """What becomes of the votes of kept sessions when a persona's answer and ballot are taken out."""
     won, other, alone = [], [], []
     for record in records:
-        seat = next((w.seat for w in record.council.workers if w.slug == slug), None)
-        last = {a.seat: a for a in record.answers if a.part == "council" and a.stands}
-        tally = next((t for t in record.tallies if t.part == "council"), None)
-        voted = any(b.ranking for b in record.ballots if b.part == "council")
-        if seat is None or seat not in last or tally is None or len(last) < MIN_VOTERS or not voted:
+        if (vote := _without(slug, record)) is None:
             continue
-        winners = set(tally.winners)
+        seat, last, winners = vote
         won.append(seat in winners and len(winners) < len(last))
         alone.append(winners == {seat})
         other.append(set(_winners_without(seat, record, list(last.values()))) != winners - {seat})

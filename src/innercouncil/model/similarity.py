@@ -75,6 +75,16 @@ class Removal(msgspec.Struct, frozen=True, kw_only=True):
     """Share of them where it did not win alone, and yet its ballot, or its answer on the others', decided who did."""
 
 
+class Behind(msgspec.Struct, frozen=True, kw_only=True):
+    """A kept session that a report rests on."""
+
+    session: str
+    compared: tuple[str, ...] = ()
+    """Slugs of the personas whose answers were compared."""
+    counted: tuple[str, ...] = ()
+    """Slugs of those who were left out of its vote, one at a time."""
+
+
 class TwinReport(msgspec.Struct, frozen=True, kw_only=True):
     """All pairs of personas."""
 
@@ -90,3 +100,5 @@ class TwinReport(msgspec.Struct, frozen=True, kw_only=True):
     """The most alike first."""
     removals: tuple[Removal, ...]
     notes: tuple[str, ...] = ()
+    sessions: tuple[Behind, ...] = ()
+    """Newest first."""

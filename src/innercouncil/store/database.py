@@ -217,6 +217,11 @@ class Database:
             else:
                 db.execute("INSERT OR REPLACE INTO setting (name, value) VALUES (?, ?)", (name, value))
 
+    def state(self) -> tuple[int, int]:
+        """Another pair whenever anything was written, by this process or by another one."""
+        with self.reading() as db:
+            return int(db.execute("PRAGMA data_version").fetchone()[0]), db.total_changes
+
     def wipe(self) -> None:
         """Bring deletions from the write-ahead log into the file, so that nothing of what was deleted is left on disk."""
         with self._lock:

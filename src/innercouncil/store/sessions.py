@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -163,7 +163,7 @@ class SessionStore:
         match = fts_query(query)
         if query.strip() and not match:
             return Page([], None, 0)
-        end = (1 << 62) if before is None else int(before) if before.isdigit() and len(before) < 18 else 0
+        end = _end(before)
         # The page is cut first, newest down; what a row shows is looked up for its rows only.
         chosen = (
             "SELECT rowid AS number, snippet(session_text, -1, char(2), char(3), ' … ', 16) AS snippet FROM session_text "
@@ -173,26 +173,26 @@ class SessionStore:
         )
         values = (*([match] if match else []), end, limit + 1)
         with self._db.reading() as db:
-            rows = db.execute(
-                f"SELECT s.number, s.id, s.created_at, s.status, substr(s.question, 1, {QUESTION_CHARS}), s.winner, "  # noqa: S608
-                "(SELECT count(*) FROM worker w WHERE w.session = s.number), "
-                "EXISTS (SELECT 1 FROM person_vote v WHERE v.session = s.number), "
-                f"chosen.snippet FROM ({chosen}) chosen JOIN session s ON s.number = chosen.number ORDER BY s.number DESC",
-                values,
-            ).fetchall()
+            rows = db.execute(_summaries(chosen), values).fetchall()
             counting = (
                 "SELECT count(*) FROM session_text WHERE session_text MATCH ?"
                 if match
                 else "SELECT count(*) FROM session"
             )
             total = int(db.execute(counting, (match,) if match else ()).fetchone()[0])
-        page = [
-            SessionSummary(
-                id=r[1], created_at=r[2], status=r[3], question=r[4], winner=r[5], workers=r[6], voted=bool(r[7]), snippet=r[8],
-            )
-            for r in rows[:limit]
-        ]  # fmt: skip
-        return Page(page, str(rows[limit - 1][0]) if len(rows) > limit else None, total)
+        return _page(rows, limit, total)
+
+    def among(self, sessions: Collection[str], *, before: str | None = None, limit: int = 30) -> Page:
+        """Those of these sessions that are there, newest first."""
+        limit = max(1, min(limit, 200))
+        ids = msgspec.json.encode(list(sessions)).decode()
+        chosen = "SELECT number, '' AS snippet FROM session WHERE id IN (SELECT value FROM json_each(?))"
+        with self._db.reading() as db:
+            total = int(db.execute(f"SELECT count(*) FROM ({chosen})", (ids,)).fetchone()[0])  # noqa: S608
+            rows = db.execute(
+                _summaries(chosen + " AND number < ? ORDER BY number DESC LIMIT ?"), (ids, _end(before), limit + 1)
+            ).fetchall()
+        return _page(rows, limit, total)
 
     def running(self) -> list[tuple[str, str]]:
         """(id, owner) of sessions that are marked as running: under way, or cut off by a kill."""
@@ -251,6 +251,32 @@ class SessionStore:
             )  # fmt: skip
             _insert(db, record)
         return record.id
+
+
+def _end(before: str | None) -> int:
+    """The number under which a page begins."""
+    return (1 << 62) if before is None else int(before) if before.isdecimal() and len(before) < 18 else 0
+
+
+def _summaries(chosen: str) -> str:
+    """The query for what a list shows of the chosen (number, snippet)."""
+    return (
+        f"SELECT s.number, s.id, s.created_at, s.status, substr(s.question, 1, {QUESTION_CHARS}), s.winner, "  # noqa: S608
+        "(SELECT count(*) FROM worker w WHERE w.session = s.number), "
+        "EXISTS (SELECT 1 FROM person_vote v WHERE v.session = s.number), "
+        f"chosen.snippet FROM ({chosen}) chosen JOIN session s ON s.number = chosen.number ORDER BY s.number DESC"
+    )
+
+
+def _page(rows: Sequence[tuple[Any, ...]], limit: int, total: int) -> Page:
+    """A page out of one row more than it holds."""
+    page = [
+        SessionSummary(
+            id=r[1], created_at=r[2], status=r[3], question=r[4], winner=r[5], workers=r[6], voted=bool(r[7]), snippet=r[8],
+        )
+        for r in rows[:limit]
+    ]  # fmt: skip
+    return Page(page, str(rows[limit - 1][0]) if len(rows) > limit else None, total)
 
 
 class _Exported(msgspec.Struct):

@@ -532,7 +532,7 @@ async def read_cards(house: House, request: Request) -> CardsOut:
 )  # fmt: skip
 async def import_card(house: House, request: Request) -> SeatedPersona:
     data = await read_file(request, CARD_BYTES)
-    index = _whole(request.query_params.get("index", "0"))
+    index = whole(request.query_params.get("index", "0"))
     return _plain(
         await asyncio.to_thread(people.import_card, house.cards, data, request.query_params.get("filename", ""), index)
     )
@@ -574,7 +574,7 @@ async def persona_map(house: House, request: Request) -> MapOut:
 async def import_export(house: House, request: Request) -> JobOut:
     check_file(request)
     model = request.query_params.get("model", "").strip()
-    budget = _whole(request.query_params.get("budget", "") or str(DEFAULT_BUDGET))
+    budget = whole(request.query_params.get("budget", "") or str(DEFAULT_BUDGET))
     if model:
         parse_model(model)
     name = re.sub(r"[^\w.-]", "_", Path(request.query_params.get("filename", "")).name)[-80:].lstrip(".")
@@ -647,7 +647,7 @@ async def import_session(house: House, request: Request) -> IdOut:
 async def list_sessions(house: House, request: Request) -> SessionsOut:
     given = request.query_params
     page = house.sessions.page(
-        query=given.get("query", "")[:1000], before=given.get("before") or None, limit=_whole(given.get("limit", "30"))
+        query=given.get("query", "")[:1000], before=given.get("before") or None, limit=whole(given.get("limit", "30"))
     )
     return SessionsOut(page.sessions, page.next, page.total)
 
@@ -788,7 +788,8 @@ def _download(content: bytes, filename: str, media_type: str) -> Response:
     return Response(content, headers={"content-disposition": f'attachment; filename="{safe}"'}, media_type=media_type)
 
 
-def _whole(text: str) -> int:
+def whole(text: str) -> int:
+    """A whole number that was sent as text. Raises UsageError."""
     if not text.isascii() or not text.isdigit() or len(text) > 9:
         raise UsageError(f"{text[:20]!r} is not a whole number.")
     return int(text)

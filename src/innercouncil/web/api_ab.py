@@ -7,11 +7,14 @@ from starlette.requests import Request
 
 from innercouncil.app import ab_tests
 from innercouncil.app.council import House
-from innercouncil.model.ab import AbOptions, Choice, Cost, Need, Trial, Verdict
+from innercouncil.model.ab import AbOptions, Choice, Cost, Need, Outcome, SideName, Trial, Verdict
 from innercouncil.model.errors import UsageError
 from innercouncil.store.ab_tests import AbStore
-from innercouncil.web.api import TABLE, JobOut, jobs_of
+from innercouncil.web.api import TABLE, JobOut, jobs_of, whole
 from innercouncil.web.jobs import JobWatcher
+
+PAIRS = 20
+"""Pairs of a page."""
 
 
 class AbListed(msgspec.Struct):
@@ -81,6 +84,31 @@ class AbOut(msgspec.Struct):
     status: AbStatus | None
 
 
+class AbPair(msgspec.Struct):
+    """A pair that was voted on, or that needed no vote."""
+
+    number: int
+    question: str
+    voted_at: str
+    first: SideName
+    """The side that was shown first."""
+    outcome: Outcome
+    same: bool
+    """Both said the same, word for word."""
+    a: str
+    b: str
+
+
+class AbPairsOut(msgspec.Struct):
+    """A page of a test's pairs, newest first; `next` is `before` of the next page."""
+
+    a: str
+    b: str
+    pairs: list[AbPair]
+    next: int | None
+    total: int
+
+
 class AbVote(msgspec.Struct, forbid_unknown_fields=True):
     """A vote on the open question."""
 
@@ -143,6 +171,26 @@ async def vote_ab(house: House, request: Request, body: AbVote) -> AbOut:
     """The vote is kept once."""
     ab_tests.vote(house, request.path_params["name"], body.number, body.choice)
     return _out(house, request.path_params["name"])
+
+
+@TABLE.add(
+    "GET", "/api/ab/{name}/pairs", "The pairs of an A/B test that were voted on, newest first", returns=AbPairsOut,
+    query={"before": {"type": "integer", "minimum": 0}},
+)  # fmt: skip
+async def get_ab_pairs(house: House, request: Request) -> AbPairsOut:
+    """With whose they are, so not while a question waits for its vote."""
+    name, store = request.path_params["name"], AbStore(house.database)
+    test, trials = store.get(name), store.trials(name)
+    if any(t.choice is None for t in trials):
+        raise UsageError("Vote on the question that waits first: the earlier answers would tell whose it is.")
+    before = whole(request.query_params.get("before", "") or "999999999")
+    left = [t for t in reversed(trials) if t.number < before]
+    page = [
+        AbPair(t.number, t.question, t.voted_at or t.made_at, t.first, t.outcome or "tie", t.same, t.a.text, t.b.text)
+        for t in left[:PAIRS]
+    ]
+    following = page[-1].number if len(left) > PAIRS else None
+    return AbPairsOut(test.a.name, test.b.name, page, following, len(trials))
 
 
 @TABLE.add("POST", "/api/ab/{name}/questions", "Add questions to an A/B test", body=AbQuestions, returns=AbOut)

@@ -18,9 +18,11 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 import innercouncil.web.api_ab
+import innercouncil.web.api_dashboard_csv
 import innercouncil.web.api_prompts
 import innercouncil.web.api_worth  # noqa: F401 - they add their endpoints to the table
 from innercouncil.app.council import House
+from innercouncil.app.dashboard import Figures
 from innercouncil.model.errors import UsageError
 from innercouncil.store.workspace import Workspace
 from innercouncil.web import api, pages, v1
@@ -39,6 +41,7 @@ def build(workspace: Workspace, *, port: int) -> Starlette:
         app.state.house = House(workspace)
         shutil.rmtree(workspace.stamps / api.UPLOADS, ignore_errors=True)
         app.state.jobs = Jobs()
+        app.state.figures = Figures(app.state.house)
         try:
             yield
         finally:

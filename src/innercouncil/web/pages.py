@@ -19,6 +19,8 @@ _PAGES = {
     "/personas/{slug}": ("persona", "Persona"),
     "/import": ("import", "Import"),
     "/map": ("map", "Persona map"),
+    "/dashboard": ("dashboard", "Dashboard"),
+    "/dashboard/sessions": ("dashboard_sessions", "Sessions behind a figure"),
     "/worth": ("worth", "Was it worth it?"),
     "/ab": ("ab", "A/B tests"),
     "/models": ("models", "Models"),

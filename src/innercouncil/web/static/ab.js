@@ -2,6 +2,7 @@ import { $, h, day, guard, ask, say } from "./dom.js";
 import { get, send, remove } from "./api.js";
 import { followJob } from "./jobs.js";
 import { chart } from "./ab_chart.js";
+import { pairs } from "./ab_pairs.js";
 
 const url = (name) => `/api/ab/${encodeURIComponent(name)}`;
 const percent = (x) => `${Math.round(100 * x)}%`;
@@ -49,15 +50,18 @@ function actions(test) {
     test.running && !test.waiting && h("details", {}, h("summary", {}, "Add questions"), h("label", {}, "One a line", more),
       h("p", {}, h("button", { class: "second", onclick: guard(async () => show(await send("POST", `${url(test.name)}/questions`, { questions: more.value.split("\n") }))) }, "Add"))),
     h("p", { class: "row" }, test.running && h("button", { class: "second small", onclick: guard(async () => { show(await send("POST", `${url(test.name)}/stop`)); await load(); }) }, "Stop the test"),
-      h("button", { class: "second small", onclick: guard(async () => { if (await ask("Delete this test with its answers and votes, for good?", "Delete")) { await remove(url(test.name)); $("test").replaceChildren(); await load(); } }) }, "Delete"))];
+      h("button", { class: "second small", onclick: guard(async () => { if (await ask("Delete this test with its answers and votes, for good?", "Delete")) { await remove(url(test.name)); history.replaceState(null, "", "/ab"); $("test").replaceChildren(); await load(); } }) }, "Delete"))];
 }
 
 function show(test) {
-  $("test").replaceChildren(h("div", { class: "panel" }, ...[h("h2", { tabindex: "-1" }, test.name), ...(test.waiting ? ballot(test) : state(test)), ...actions(test)].filter(Boolean)));
+  $("test").replaceChildren(h("div", { class: "panel" }, ...[h("h2", { tabindex: "-1" }, test.name), ...(test.waiting ? ballot(test) : state(test)), test.asked && !test.waiting && pairs(test.name), ...actions(test)].filter(Boolean)));
   $("test").querySelector("h2").focus();
 }
 
-async function open(name) { show(await get(url(name))); }
+async function open(name) {
+  history.replaceState(null, "", `/ab?test=${encodeURIComponent(name)}${location.hash}`);
+  show(await get(url(name)));
+}
 
 async function load() {
   const { tests, bundled } = await get("/api/ab");
@@ -79,4 +83,6 @@ guard(async () => {
   const { personas } = await get("/api/personas");
   $("known").replaceChildren(...personas.map((p) => h("option", { value: p.persona.slug })));
   await load();
+  const name = new URLSearchParams(location.search).get("test");
+  if (name) await open(name);
 })();
