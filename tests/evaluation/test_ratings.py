@@ -106,7 +106,7 @@ def test_planted_biases_are_recovered_and_absent_ones_are_not_reported():
         assert np.mean([f[name].value for f in found]) == pytest.approx(chance(planted), abs=0.015)
         assert np.mean([f[name].low <= chance(planted) <= f[name].high for f in found]) >= 0.85
         assert np.mean([f[name].shown for f in found]) >= 0.95
-    assert all("own_answers=true" in b.unmeasured[0] for b in [board(vote(biased, np.random.default_rng(70)))])
+    assert all("own_answers=true" in b.unmeasured[0].why for b in [board(vote(biased, np.random.default_rng(70)))])
     fair = [board(vote(World((0.5, 0.0, -0.5, 0.0), 60), np.random.default_rng(900 + n))) for n in range(60)]
     false = np.mean([[g.shown for g in b.gauges] for b in fair])
     assert false <= 0.1

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Generic, TypeVar, get_args
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -15,7 +15,7 @@ from innercouncil.app.council import House
 from innercouncil.app.standings import load
 from innercouncil.app.standings import standings as all_standings
 from innercouncil.model.adherence import AdherenceReport
-from innercouncil.model.ratings import Board, Covariate, Judgement, Standings
+from innercouncil.model.ratings import Judgement, Standings
 from innercouncil.model.similarity import TwinReport
 from innercouncil.model.worth import PERSON, Worth, WorthVote
 from innercouncil.store.database import Database
@@ -24,23 +24,6 @@ from innercouncil.store.workspace import Workspace
 from innercouncil.store.worth import WorthStore
 
 T = TypeVar("T")
-
-_UNMEASURED: Final[dict[Covariate, str]] = {
-    "position": "The votes do not say in which order the answers were shown.",
-    "length": "No two answers that were compared differ in length.",
-    "formatting": "No two answers that were compared differ in their Markdown.",
-    "own": "No judge ever compared its own answer with another.",
-}
-_UNMEASURED_PERSON: Final[dict[Covariate, str]] = {
-    **_UNMEASURED, "position": "Where you saw each answer is not kept.", "own": "None of the answers is yours.",
-}  # fmt: skip
-
-
-class Unmeasured(msgspec.Struct, frozen=True):
-    """A bias there is no gauge of."""
-
-    name: Covariate
-    why: str
 
 
 class Kept(msgspec.Struct, Generic[T], frozen=True):
@@ -124,15 +107,6 @@ def _load(workspace: Workspace) -> list[Judgement]:
         return load(JudgementStore(database), workspace)
     finally:
         database.close()
-
-
-def unmeasured(board: Board) -> list[Unmeasured]:
-    """The biases a drawn board has no gauge of, and why."""
-    if board.missing:
-        return []
-    why = _UNMEASURED_PERSON if board.name == "person" else _UNMEASURED
-    measured = {g.name for g in board.gauges}
-    return [Unmeasured(name, why[name]) for name in get_args(Covariate) if name not in measured]
 
 
 def kept(path: Path, type_: type[T], command: str) -> Kept[T]:

@@ -75,8 +75,8 @@ def _print(console: Console, board: Board, found: Standings) -> None:
     for g in board.gauges:
         sure = "" if g.shown else ", which may be chance"
         console.print(Text(f"{g.meaning[:-1]} ({_percent(g.low)}–{_percent(g.high)}){sure}.", style="dim"))
-    for line in board.unmeasured:
-        console.print(Text(line, style="dim"))
+    for u in board.unmeasured:
+        console.print(Text(f"Not measured: {u.name}. {u.why}", style="dim"))
     for warning in board.warnings:
         console.print(Text(f"! {clean(warning)}", style="yellow"))
 

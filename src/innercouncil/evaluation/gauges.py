@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from innercouncil.model.ratings import Covariate, Effect, Gauge, Rating, Voters
+from innercouncil.model.ratings import Covariate, Effect, Gauge, Rating, Unmeasured, Voters
 
 MUCH: Final = 0.05
 """A bias whose whole interval lies further than this from one half makes a board doubtful."""
@@ -25,16 +25,16 @@ _NAMES: Final[dict[Covariate, str]] = {
     "formatting": "the formatting of an answer", "own": "whose answer it is",
 }  # fmt: skip
 GAUGES: Final = tuple(_MEANINGS)
-_WHY_NOT: Final[dict[Voters, dict[Covariate, str]]] = {
-    "person": {
-        "position": "Whether you go by the place of an answer is not known: where you saw each one is not kept.",
-        "own": "Self-preference is a question for the models' board: you wrote none of the answers.",
-    },
-    "models": {
-        "own": "Whether judges prefer their own answers is not known: no ballot held the voter's own. "
-        "`innercouncil run-questions --bundled --option own_answers=true` lets it in.",
-    },
+_WHY_NOT: Final[dict[Covariate, str]] = {
+    "position": "The votes do not say in which order the answers were shown.",
+    "length": "No two answers that were compared differ in length.",
+    "formatting": "No two answers that were compared differ in their Markdown.",
+    "own": "No judge ever compared its own answer with another's; `innercouncil run-questions --bundled --option own_answers=true` "
+    "lets it in.",
 }
+_WHY_NOT_PERSON: Final[dict[Covariate, str]] = {
+    **_WHY_NOT, "position": "Where you saw each answer is not kept.", "own": "None of the answers is yours.",
+}  # fmt: skip
 
 
 def gauges(effects: Sequence[Effect]) -> tuple[Gauge, ...]:
@@ -43,10 +43,10 @@ def gauges(effects: Sequence[Effect]) -> tuple[Gauge, ...]:
     return tuple(_gauge(by_name[name]) for name in GAUGES if name in by_name)
 
 
-def unmeasured(board: Voters, measured: Sequence[Gauge]) -> tuple[str, ...]:
+def unmeasured(board: Voters, measured: Sequence[Gauge]) -> tuple[Unmeasured, ...]:
     """Of each bias without a gauge, why it has none."""
-    missing = [name for name in GAUGES if name not in {g.name for g in measured}]
-    return tuple(_WHY_NOT[board].get(name, f"No vote tells how far {_NAMES[name]} matters.") for name in missing)
+    why, there = _WHY_NOT_PERSON if board == "person" else _WHY_NOT, {g.name for g in measured}
+    return tuple(Unmeasured(name, why[name]) for name in GAUGES if name not in there)
 
 
 def _gauge(e: Effect) -> Gauge:

@@ -80,6 +80,13 @@ class Gauge(msgspec.Struct, frozen=True, kw_only=True):
         return not self.low <= 0.5 <= self.high
 
 
+class Unmeasured(msgspec.Struct, frozen=True):
+    """A bias without a gauge: why it has none, and what would give it one."""
+
+    name: Covariate
+    why: str
+
+
 class Board(msgspec.Struct, frozen=True, kw_only=True):
     """The ratings by one kind of voter on one topic."""
 
@@ -94,8 +101,7 @@ class Board(msgspec.Struct, frozen=True, kw_only=True):
     """Questions still needed before anything is drawn."""
     effects: tuple[Effect, ...] = ()
     gauges: tuple[Gauge, ...] = ()
-    unmeasured: tuple[str, ...] = ()
-    """Of the biases without a gauge: why, and what would measure it, a sentence each."""
+    unmeasured: tuple[Unmeasured, ...] = ()
     warnings: tuple[str, ...] = ()
     trusted: bool = False
     """Whether nothing speaks against reading it; `warnings` say what does."""

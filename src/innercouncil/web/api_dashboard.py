@@ -11,10 +11,10 @@ from starlette.requests import Request
 from innercouncil.app import ab_tests
 from innercouncil.app.behind import Behind, Figure, Kind, behind
 from innercouncil.app.council import House
-from innercouncil.app.dashboard import Figures, Unmeasured, unmeasured
+from innercouncil.app.dashboard import Figures
 from innercouncil.model.adherence import AdherenceReport
 from innercouncil.model.errors import UsageError
-from innercouncil.model.ratings import Board
+from innercouncil.model.ratings import Standings
 from innercouncil.model.similarity import TwinReport
 from innercouncil.model.worth import Contest, Worth
 from innercouncil.store.ab_tests import AbStore
@@ -27,22 +27,6 @@ FIGURE: Final[dict[str, Any]] = {
     **BOARD,
     **dict.fromkeys(("slug", "other", "baseline", "judge"), _TEXT),
 }
-
-
-class BoardOut(msgspec.Struct):
-    """A board, and the biases there is no gauge of."""
-
-    board: Board
-    unmeasured: list[Unmeasured]
-
-
-class BoardsOut(msgspec.Struct):
-    """Every board: the person's and the models', over all topics and on each."""
-
-    boards: list[BoardOut]
-    names: dict[str, str]
-    gone: tuple[str, ...]
-    """Slugs of those who are no longer among the personas."""
 
 
 class TwinsOut(msgspec.Struct):
@@ -115,11 +99,10 @@ def figures_of(request: Request) -> Figures:
 # --- figures ---
 
 
-@TABLE.add("GET", "/api/dashboard/standings", "Whose answers win, and what moves the judges", returns=BoardsOut)
-async def dashboard_standings(house: House, request: Request) -> BoardsOut:
+@TABLE.add("GET", "/api/dashboard/standings", "Whose answers win, and what moves the judges", returns=Standings)
+async def dashboard_standings(house: House, request: Request) -> Standings:
     """Computed once after each vote."""
-    found = await asyncio.to_thread(figures_of(request).standings)
-    return BoardsOut([BoardOut(b, unmeasured(b)) for b in found.boards], found.names, found.gone)
+    return await asyncio.to_thread(figures_of(request).standings)
 
 
 @TABLE.add("GET", "/api/dashboard/twins", "Which personas are twins", returns=TwinsOut)

@@ -10,7 +10,6 @@ from starlette.responses import Response
 
 from innercouncil.app.behind import BIASES, all_behind
 from innercouncil.app.council import House
-from innercouncil.app.dashboard import unmeasured
 from innercouncil.model.adherence import PersonaAdherence
 from innercouncil.model.ratings import Board, Standings
 from innercouncil.model.similarity import Estimated
@@ -53,7 +52,7 @@ async def dashboard_gauges_csv(house: House, request: Request) -> Response:
     rows: list[list[Cell]] = []
     for b in _chosen(found, request):
         rows += [[b.name, b.topic, BIASES[g.name], g.value, g.low, g.high, g.meaning, b.questions] for g in b.gauges]
-        rows += [[b.name, b.topic, BIASES[u.name], None, None, None, u.why, b.questions] for u in unmeasured(b)]
+        rows += [[b.name, b.topic, BIASES[u.name], None, None, None, u.why, b.questions] for u in b.unmeasured]
     head = ["board", "topic", "bias", "favoured_wins", "low", "high", "meaning", "questions"]
     return csv_response("gauges.csv", head, rows)
 

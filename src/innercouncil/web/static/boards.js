@@ -30,13 +30,13 @@ function standings(b, data) {
   return [parts, () => forest(chart, rows, { label: `Standings ${about(b)}`, meaning: "average" })];
 }
 
-function gauges(b, unmeasured) {
+function gauges(b) {
   const href = (g) => behind("gauge", { board: b.name, topic: b.topic, slug: g.name });
   const shown = (g) => g.low > 0.5 || g.high < 0.5;
   const chart = box();
   const parts = [h("p", {}, `${about(b)[0].toUpperCase()}${about(b).slice(1)}.`), b.gauges.length ? chart : null,
     ...b.gauges.map((g) => h("p", {}, `${g.meaning} `, h("span", { class: "quiet" }, shown(g) ? `(${interval(g)})` : `(${interval(g)}, which may be chance)`))),
-    ...unmeasured.map((u) => h("p", { class: "quiet" }, `${BIASES[u.name]}: not measured. ${u.why}`)),
+    ...b.unmeasured.map((u) => h("p", { class: "quiet" }, `${BIASES[u.name]}: not measured. ${u.why}`)),
     b.gauges.length ? table("Bias gauges", ["of two equally good answers, one that is", "wins", "95% interval", "a bias?", "behind it"],
       b.gauges.map((g) => [BIASES[g.name], percent(g.value), interval(g), shown(g) ? "yes" : "may be chance", sessions(href(g), b.questions, BIASES[g.name])]), csv("gauges", { board: b.name, topic: b.topic })) : null];
   const rows = b.gauges.map((g) => ({ label: BIASES[g.name], value: g.value, low: g.low, high: g.high, shape: shown(g) ? "rect" : "circle", href: href(g), said: `${percent(g.value)} (${interval(g)}): ${shown(g) ? "a bias" : "may be chance"}` }));
@@ -50,14 +50,14 @@ function fill(node, [parts, draw]) {
 
 /** The boards that can be chosen, and the chosen one drawn. */
 export function drawBoards(data) {
-  const given = new URLSearchParams(location.search), enough = (name) => data.boards.some(({ board: b }) => b.name === name && !b.missing);
+  const given = new URLSearchParams(location.search), enough = (name) => data.boards.some((b) => b.name === name && !b.missing);
   const wanted = given.get("board") || (enough("person") || !enough("models") ? "person" : "models");
-  const mine = data.boards.filter(({ board: b }) => b.name === wanted);
-  const chosen = mine.find(({ board: b }) => b.topic === (given.get("topic") || "")) || mine[0] || data.boards[0];
-  $("board").value = chosen.board.name;
-  $("topic").replaceChildren(...mine.map(({ board: b }) => h("option", { value: b.topic, selected: b === chosen.board }, `${b.topic || "all topics"} (${b.questions})`)));
-  fill($("standings"), chosen.board.missing ? [missing(chosen.board), () => {}] : standings(chosen.board, data));
-  fill($("gauges"), chosen.board.missing ? [[h("p", { class: "quiet" }, `Measured together with the standings, ${about(chosen.board)}, once there are enough votes.`)], () => {}] : gauges(chosen.board, chosen.unmeasured));
+  const mine = data.boards.filter((b) => b.name === wanted);
+  const chosen = mine.find((b) => b.topic === (given.get("topic") || "")) || mine[0] || data.boards[0];
+  $("board").value = chosen.name;
+  $("topic").replaceChildren(...mine.map((b) => h("option", { value: b.topic, selected: b === chosen }, `${b.topic || "all topics"} (${b.questions})`)));
+  fill($("standings"), chosen.missing ? [missing(chosen), () => {}] : standings(chosen, data));
+  fill($("gauges"), chosen.missing ? [[h("p", { class: "quiet" }, `Measured together with the standings, ${about(chosen)}, once there are enough votes.`)], () => {}] : gauges(chosen));
 }
 
 /** Draw again when another board is chosen; the choice stands in the address. */
