@@ -348,5 +348,5 @@ def test_the_chart_is_drawn_anew_when_the_window_is_narrowed(base: str, browser:
     canvas = page.locator("#standings canvas")
     page.set_viewport_size({"width": 390, "height": 900})
     expect(canvas).to_have_css("width", re.compile(r"^(2|3)\d\d(\.\d+)?px$"))
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.wait_for_function("document.documentElement.scrollWidth <= 390")
     assert not watched.problems
