@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from innercouncil.evaluation.similarity import attribution, of_pair, prepare, ratio, verdict
+from innercouncil.evaluation.similarity import attribution, by_lot, of_pair, prepare, ratio, verdict
 from innercouncil.model.similarity import Sample
 
 WORDS, LENGTH = 400, 60
@@ -57,7 +57,8 @@ def judged(case: Case) -> tuple[str, float, float]:
     """Verdict, ratio and attribution of one pair."""
     answers = of_pair(prepare(speak(case), ("a", "b")), 0, 1)
     apart, named = ratio(answers, case.seed), attribution(answers, case.seed)
-    return verdict(case.questions, apart, named), apart.value if apart else 1.0, named.value
+    lots = by_lot(answers, case.seed) if apart is None else None
+    return verdict(case.questions, apart, named, lots), apart.value if apart else 1.0, named.value
 
 
 def simulate(

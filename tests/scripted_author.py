@@ -72,13 +72,24 @@ class Author:
 
 @contextlib.contextmanager
 def serving(answer: Callable[[str, dict[str, Any] | None], str] = answer_of) -> Iterator[str]:
-    """The address of a server, as `--llm` takes it, that answers by `answer`."""
+    """The address of a server, as `--llm` takes it, that answers by `answer` what was said last."""
+
+    def last(body: dict[str, Any]) -> str:
+        wanted = body.get("response_format", {}).get("json_schema", {}).get("schema")
+        return answer(body["messages"][-1]["content"], wanted)
+
+    with speaking(last) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def speaking(answer: Callable[[dict[str, Any]], str]) -> Iterator[str]:
+    """The same, answering by the whole body of a request."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            wanted = body.get("response_format", {}).get("json_schema", {}).get("schema")
-            text = answer(body["messages"][-1]["content"], wanted)
+            text = answer(body)
             events: list[Any] = [
                 {"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]},
                 {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
