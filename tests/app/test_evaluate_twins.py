@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
+import re
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
@@ -161,12 +163,18 @@ class Dice:
         yield Chunk(finish="stop")
 
 
-def deliberated(workspace: Workspace, seeds: Sequence[int]) -> None:
-    """A session of two seats for each seed, held as the house holds it."""
+def deliberated(
+    workspace: Workspace,
+    seeds: Sequence[int],
+    names: Sequence[str] = ("Mender", "Poet"),
+    model: ChatModel | None = None,
+) -> None:
+    """A session of these seats for each seed, held as the house holds it."""
     workers = tuple(
-        Worker(seat=n, slug=name.lower(), name=name, system=SYSTEMS[name], temperature=0.7)
-        for n, name in enumerate(("Mender", "Poet"))
+        Worker(seat=n, slug=name.lower(), name=name, system=SYSTEMS.get(name, name), temperature=0.7)
+        for n, name in enumerate(names)
     )
+    speaks = model or Dice()
     database = Database(workspace.database)
     store = SessionStore(database)
 
@@ -177,7 +185,7 @@ def deliberated(workspace: Workspace, seeds: Sequence[int]) -> None:
                 options=CouncilOptions(seed=seed),
             )  # fmt: skip
             session = store.begin(council)
-            async for event in Deliberation(session, council, Dice(), Dice()).events():
+            async for event in Deliberation(session, council, speaks, speaks).events():
                 store.record(session, event)
 
     asyncio.run(hold())
@@ -202,6 +210,41 @@ def test_with_a_seed_of_their_own_each_the_same_seats_are_one(tmp_path: Path) ->
     [pair] = report.pairs
     assert (pair.independent, pair.verdict) == (30, "twins")
     assert not any("too few seeds" in note for note in report.notes)
+
+
+class Judges:
+    """Answers have a merit; everybody ranks by it, but the Rebel turns the two best round."""
+
+    name = "judges"
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
+        asked = request.turns[-1].content
+        if request.schema is None:
+            merit = {"Best": 4, "Rival": 3, "Rebel": 2, "Last": 1}.get(request.turns[0].content, 0)
+            yield Chunk(f"Of merit {merit}.")
+        else:
+            merits = re.findall(r"answer ([A-Z]) =====\nOf merit (\d)", asked)
+            order = [letter for letter, _ in sorted(merits, key=lambda m: m[1], reverse=True)]
+            if "with the eyes of: Rebel" in asked:
+                order[:2] = order[1::-1]
+            yield Chunk(json.dumps({"reason": "merit", "ranking": " > ".join(order)}))
+        yield Chunk(finish="stop")
+
+
+def test_leaving_one_out_of_sessions_that_were_held(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    workspace.prepare()
+    database = Database(workspace.database)
+    names = ("Best", "Rival", "Rebel", "Last")
+    for name in names:
+        create_persona(CardStore(database), PersonaCard(name=name, system=name))
+    database.close()
+    deliberated(workspace, range(6), names, Judges())
+    found = {r.persona: r for r in evaluate_kept(workspace, stage=quiet).removals}
+    assert {r.sessions for r in found.values()} == {6}
+    told = {slug: (r.wins.value, r.changes.value, r.swings.value) for slug, r in found.items()}
+    # Best and Rival tie: without the Rebel's ballot Best wins alone, without the last one's Rival does.
+    assert told == {"best": (1, 0, 0), "rival": (1, 0, 0), "rebel": (0, 1, 1), "last": (0, 1, 1)}
 
 
 def test_a_question_asked_again_with_the_same_seed_is_no_second_sample(tmp_path: Path) -> None:
