@@ -1,9 +1,10 @@
-"""What the statistics of `standings`, `ab` and `evaluate twins` are worth, on simulated voters and speakers whose truth is known.
+"""What the statistics of `standings`, `ab`, `worth` and `evaluate twins` are worth, on simulated voters and speakers whose truth is known.
 
-    uv run python benchmarks/evaluation.py [--json] [--simulations 1000] [--only ratings,ab,twins]
+    uv run python benchmarks/evaluation.py [--json] [--simulations 1000] [--only ratings,ab,worth,twins]
 
 ratings: how often the 95% intervals of strengths and biases hold the truth, over so many simulated boards a world.
 ab: how often a winner is named between equal sides when one looks after every vote, and votes until the end.
+worth: what the meter says of councils that are better, worse and no different, looked at after every judgement.
 twins: how often planted twins are called twins, and speakers that are some distance apart are not.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
@@ -20,6 +22,7 @@ import numpy as np
 
 import simulations_ab
 import simulations_twins
+import simulations_worth
 from innercouncil.evaluation.gauges import chance
 from innercouncil.evaluation.ratings import boards
 from simulations_ratings import World, vote
@@ -53,13 +56,39 @@ def drawn(case: tuple[World, int]) -> tuple[list[bool], dict[str, tuple[bool, bo
     return inside, {g.name: (g.low <= chance(planted[g.name]) <= g.high, g.shown) for g in found.gauges}
 
 
-def ratings(simulations: int) -> list[dict[str, Any]]:
+class Told:
+    """Progress of a part on stderr, where that is a terminal and the part takes longer than two seconds."""
+
+    AFTER = 2.0
+
+    def __init__(self, name: str) -> None:
+        self._name, self._began, self._shown = name, time.monotonic(), False
+
+    def __call__(self, done: int, total: int) -> None:
+        took = time.monotonic() - self._began
+        if sys.stderr.isatty() and took >= self.AFTER:
+            self._shown = True
+            sys.stderr.write(f"\r{self._name}: {done} of {total}, {took:.0f} s\x1b[K")
+            sys.stderr.flush()
+
+    def over(self) -> None:
+        """Leave the line to what comes next."""
+        if self._shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+
+def ratings(simulations: int, progress: Callable[[int, int], None]) -> list[dict[str, Any]]:
     """A row a world."""
     rows = []
+    total = simulations * len(WORLDS)
     with ProcessPoolExecutor(2) as pool:
         for n, (name, world) in enumerate(WORLDS.items()):
             cases = [(world, FIRST_SEED * (n + 1) + i) for i in range(simulations)]
-            found = list(pool.map(drawn, cases, chunksize=20))
+            found = []
+            for board in pool.map(drawn, cases, chunksize=20):
+                found.append(board)
+                progress(n * simulations + len(found), total)
             inside = [x for strengths, _ in found for x in strengths]
             biases = sorted({b for _, gauges in found for b in gauges})
             rows.append({
@@ -98,18 +127,26 @@ def told_twins(rows: list[dict[str, Any]]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--simulations", type=int, default=1000, help="boards a world, pairs of speakers a distance")
-    parser.add_argument("--only", default="ratings,ab,twins")
+    parser.add_argument(
+        "--simulations", type=int, default=1000, help="boards and meters a world, pairs of speakers a distance"
+    )
+    parser.add_argument("--only", default="ratings,ab,worth,twins", help="which parts", metavar="PARTS")
     args = parser.parse_args()
-    parts: dict[str, tuple[Callable[[], Any], Callable[[Any], str]]] = {
-        "ratings": (lambda: ratings(args.simulations), told_ratings),
-        "ab": (simulations_ab.simulate, simulations_ab.report),
-        "twins": (lambda: simulations_twins.simulate(min(args.simulations, 500)), told_twins),
+    n = args.simulations
+    parts: dict[str, tuple[Callable[[Told], Any], Callable[[Any], str]]] = {
+        "ratings": (lambda told: ratings(n, told), told_ratings),
+        "ab": (lambda told: simulations_ab.simulate(progress=told), simulations_ab.report),
+        "worth": (lambda told: simulations_worth.simulate(n, progress=told), simulations_worth.report),
+        "twins": (lambda told: simulations_twins.simulate(min(n, 500), progress=told), told_twins),
     }
     chosen = args.only.split(",")
     if unknown := [name for name in chosen if name not in parts]:
         parser.error(f"{unknown[0]!r} is no part; there are: {', '.join(parts)}")
-    found = {name: parts[name][0]() for name in chosen}
+    found = {}
+    for name in chosen:
+        told = Told(name)
+        found[name] = parts[name][0](told)
+        told.over()
     print(
         json.dumps(found, indent=2)
         if args.json

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -56,19 +57,26 @@ def _significant_at(n: int) -> int:
     return low
 
 
-def coverage(tests: int = 2000, length: int = 1000, seed: int = 1) -> dict[str, float]:
+def coverage(
+    tests: int = 2000, length: int = 1000, seed: int = 1, progress: Callable[[int, int], None] = lambda _d, _t: None
+) -> dict[str, float]:
     """Share of tests whose confidence sequence held the true win rate at every single look, for each rate."""
     out = {}
-    for rate in (0.5, *WIN_RATES, 0.9):
+    rates = (0.5, *WIN_RATES, 0.9)
+    for n, rate in enumerate(rates):
+        progress(n, len(rates))
         held = (log_e(votes(rate, tests, length, seed), rate) < -np.log(ALPHA)).all(axis=1)
         out[f"{rate:.2f}"] = float(held.mean())
     return out
 
 
-def stopping_times(tests: int = 2000, length: int = 3000, seed: int = 2) -> list[dict[str, float]]:
+def stopping_times(
+    tests: int = 2000, length: int = 3000, seed: int = 2, progress: Callable[[int, int], None] = lambda _d, _t: None
+) -> list[dict[str, float]]:
     """Votes until the right side is named: simulated, computed, and what an ordinary test of fixed length takes."""
     out = []
-    for rate in WIN_RATES:
+    for n, rate in enumerate(WIN_RATES):
+        progress(n, len(WIN_RATES))
         wins = votes(rate, tests, length, seed)
         crossed = log_e(wins) >= -np.log(ALPHA)
         at = np.where(crossed.any(axis=1), crossed.argmax(axis=1) + 1, length + 1)
@@ -82,13 +90,17 @@ def stopping_times(tests: int = 2000, length: int = 3000, seed: int = 2) -> list
     return out
 
 
-def simulate(*, fast: bool = False) -> dict[str, Any]:
-    """All of it; `fast` for the tests."""
+def simulate(*, fast: bool = False, progress: Callable[[int, int], None] = lambda _d, _t: None) -> dict[str, Any]:
+    """All of it; `fast` for the tests. `progress` counts the win rates of all three."""
+    total = 1 + 2 + len(WIN_RATES) + len(WIN_RATES)
     if fast:
         return {
             "peeking": error_under_peeking(2000, 300), "coverage": coverage(500, 300), "stopping": stopping_times(400, 2500),
         }  # fmt: skip
-    return {"peeking": error_under_peeking(), "coverage": coverage(), "stopping": stopping_times()}
+    peeking = error_under_peeking()
+    held = coverage(progress=lambda done, _: progress(1 + done, total))
+    stopping = stopping_times(progress=lambda done, _: progress(total - len(WIN_RATES) + done, total))
+    return {"peeking": peeking, "coverage": held, "stopping": stopping}
 
 
 def report(found: dict[str, Any]) -> str:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from innercouncil.evaluation.similarity import attribution, of_pair, prepare, ratio, verdict
+from innercouncil.evaluation.similarity import attribution, by_lot, of_pair, prepare, ratio, verdict
 from innercouncil.model.similarity import Sample
 
 WORDS, LENGTH = 400, 60
@@ -57,22 +58,30 @@ def judged(case: Case) -> tuple[str, float, float]:
     """Verdict, ratio and attribution of one pair."""
     answers = of_pair(prepare(speak(case), ("a", "b")), 0, 1)
     apart, named = ratio(answers, case.seed), attribution(answers, case.seed)
-    return verdict(case.questions, apart, named), apart.value if apart else 1.0, named.value
+    lots = by_lot(answers, case.seed) if apart is None else None
+    return verdict(case.questions, apart, named, lots), apart.value if apart else 1.0, named.value
+
+
+def _all_judged(cases: list[Case], processes: int) -> Iterator[tuple[str, float, float]]:
+    if processes == 1:
+        yield from map(judged, cases)
+        return
+    with ProcessPoolExecutor(processes) as pool:
+        yield from pool.map(judged, cases, chunksize=10)
 
 
 def simulate(
     pairs: int = 500, distances: tuple[float, ...] = (0.0, 0.15, 0.3, 0.6), questions: int = 12, samples: int = 3,
-    seed: int = 0, processes: int = 2,
+    seed: int = 0, processes: int = 2, progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Rates of the verdicts over `pairs` pairs of speakers at each distance; 0 are planted twins."""
     rows = []
     for n, distance in enumerate(distances):
         cases = [Case(distance, questions, samples, 1_000_000 * n + seed + i) for i in range(pairs)]
-        if processes > 1:
-            with ProcessPoolExecutor(processes) as pool:
-                found = list(pool.map(judged, cases, chunksize=10))
-        else:
-            found = list(map(judged, cases))
+        found = []
+        for verdict_of_pair in _all_judged(cases, processes):
+            found.append(verdict_of_pair)
+            progress(n * pairs + len(found), len(distances) * pairs)
         count = Counter(v for v, _, _ in found)
         rows.append({
             "distance": distance, "questions": questions, "samples": samples, "pairs": pairs,

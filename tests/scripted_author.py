@@ -77,11 +77,22 @@ def serving(
 ) -> Iterator[str]:
     """The address of a server, as `--llm` takes it, that answers by `answer` what it reads of the messages."""
 
+    def schema_too(body: dict[str, Any]) -> str:
+        wanted = body.get("response_format", {}).get("json_schema", {}).get("schema")
+        return answer(read(body["messages"]), wanted)
+
+    with speaking(schema_too) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def speaking(answer: Callable[[dict[str, Any]], str]) -> Iterator[str]:
+    """The same, answering by the whole body of a request."""
+
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            wanted = body.get("response_format", {}).get("json_schema", {}).get("schema")
-            text = answer(read(body["messages"]), wanted)
+            text = answer(body)
             events: list[Any] = [
                 {"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]},
                 {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import random
+import re
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from innercouncil.app.evaluate_twins import evaluate_kept, evaluate_twins, removal
 from innercouncil.app.personas import create_persona
+from innercouncil.council.deliberation import Deliberation
 from innercouncil.model.card import PersonaCard
 from innercouncil.model.council import (
     Answer,
     Answered,
     Ballot,
     Council,
+    CouncilOptions,
     Finished,
     SessionRecord,
     Standing,
@@ -128,12 +133,145 @@ def test_one_persona_has_no_twin(tmp_path: Path) -> None:
         evaluate_twins(seated(tmp_path), model=Crowd(), personas=["poet"], stage=quiet)
 
 
-def kept(store: SessionStore, question: str, texts: dict[str, str], systems: dict[str, str] = SYSTEMS) -> None:
+def test_a_model_that_says_nothing_is_told(tmp_path: Path) -> None:
+    class Mute(Crowd):
+        async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
+            yield Chunk(finish="stop")
+
+    with pytest.raises(NothingToDiscoverError, match="0 of 3 personas"):
+        evaluate_twins(seated(tmp_path), model=Mute(), questions=6, samples=2, stage=quiet)
+
+
+def test_a_name_is_no_voice(tmp_path: Path) -> None:
+    class Announcer(Crowd):
+        async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
+            own = next(n for n, system in SYSTEMS.items() if system == request.turns[0].content)
+            words = random.Random(request.seed).choices(TOPICS["sea"].split(), k=40)
+            yield Chunk(f"As the {own}, I say: {' '.join(words)}. Thus spoke the {own.upper()}.")
+
+    report = evaluate_twins(seated(tmp_path), model=Announcer(), questions=12, samples=3, stage=quiet)
+    assert all(p.verdict != "distinct" for p in report.pairs)
+
+
+class Dice:
+    """A model that heeds nothing but its random numbers."""
+
+    name = "dice"
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
+        yield Chunk(" ".join(random.Random(request.seed).choices("abcdefghijklmn", k=60)))
+        yield Chunk(finish="stop")
+
+
+def deliberated(
+    workspace: Workspace,
+    seeds: Sequence[int],
+    names: Sequence[str] = ("Mender", "Poet"),
+    model: ChatModel | None = None,
+) -> None:
+    """A session of these seats for each seed, held as the house holds it."""
+    workers = tuple(
+        Worker(seat=n, slug=name.lower(), name=name, system=SYSTEMS.get(name, name), temperature=0.7)
+        for n, name in enumerate(names)
+    )
+    speaks = model or Dice()
+    database = Database(workspace.database)
+    store = SessionStore(database)
+
+    async def hold() -> None:
+        for n, seed in enumerate(seeds):
+            council = Council(
+                question=f"Question {n}?", workers=workers, worker_model="m", synthesizer_model="m",
+                options=CouncilOptions(seed=seed),
+            )  # fmt: skip
+            session = store.begin(council)
+            async for event in Deliberation(session, council, speaks, speaks).events():
+                store.record(session, event)
+
+    asyncio.run(hold())
+    database.close()
+
+
+def test_seats_told_by_their_random_numbers_alone_are_not_distinct(tmp_path: Path) -> None:
+    """A seat draws the same numbers in every session of a seed: a random model says the same in all of them."""
+    workspace = seated(tmp_path)
+    deliberated(workspace, [0] * 12)
+    report = evaluate_kept(workspace, stage=quiet)
+    [pair] = report.pairs
+    assert (pair.questions, pair.independent, pair.verdict) == (12, 1, "not sure")
+    assert (pair.attribution.low, pair.attribution.high, pair.swapped) == (0.0, 1.0, 1.0)
+    assert any("too few seeds" in note for note in report.notes)
+
+
+def test_with_a_seed_of_their_own_each_the_same_seats_are_one(tmp_path: Path) -> None:
+    workspace = seated(tmp_path)
+    deliberated(workspace, range(30))
+    report = evaluate_kept(workspace, stage=quiet)
+    [pair] = report.pairs
+    assert (pair.independent, pair.verdict) == (30, "twins")
+    assert not any("too few seeds" in note for note in report.notes)
+
+
+class Judges:
+    """Answers have a merit; everybody ranks by it, but the Rebel turns the two best round."""
+
+    name = "judges"
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
+        asked = request.turns[-1].content
+        if request.schema is None:
+            merit = {"Best": 4, "Rival": 3, "Rebel": 2, "Last": 1}.get(request.turns[0].content, 0)
+            yield Chunk(f"Of merit {merit}.")
+        else:
+            merits = re.findall(r"answer ([A-Z]) =====\nOf merit (\d)", asked)
+            order = [letter for letter, _ in sorted(merits, key=lambda m: m[1], reverse=True)]
+            if "with the eyes of: Rebel" in asked:
+                order[:2] = order[1::-1]
+            yield Chunk(json.dumps({"reason": "merit", "ranking": " > ".join(order)}))
+        yield Chunk(finish="stop")
+
+
+def test_leaving_one_out_of_sessions_that_were_held(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    workspace.prepare()
+    database = Database(workspace.database)
+    names = ("Best", "Rival", "Rebel", "Last")
+    for name in names:
+        create_persona(CardStore(database), PersonaCard(name=name, system=name))
+    database.close()
+    deliberated(workspace, range(6), names, Judges())
+    found = {r.persona: r for r in evaluate_kept(workspace, stage=quiet).removals}
+    assert {r.sessions for r in found.values()} == {6}
+    told = {slug: (r.wins.value, r.changes.value, r.swings.value) for slug, r in found.items()}
+    # Best and Rival tie: without the Rebel's ballot Best wins alone, without the last one's Rival does.
+    assert told == {"best": (1, 0, 0), "rival": (1, 0, 0), "rebel": (0, 1, 1), "last": (0, 1, 1)}
+
+
+def test_a_question_asked_again_with_the_same_seed_is_no_second_sample(tmp_path: Path) -> None:
+    workspace = seated(tmp_path)
+    database = Database(workspace.database)
+    store = SessionStore(database)
+    said = dict.fromkeys(SYSTEMS, "word for word")
+    for _ in range(2):
+        for n in range(6):
+            kept(store, f"Question {n}?", said, seed=n)
+    for n in range(6):
+        kept(store, f"Question {n}?", said, seed=n + 100)
+    database.close()
+    assert evaluate_kept(workspace, stage=quiet).samples == 3 * 6 * 2
+
+
+def kept(
+    store: SessionStore, question: str, texts: dict[str, str], systems: dict[str, str] = SYSTEMS, seed: int = 0
+) -> None:
     workers = tuple(
         Worker(seat=n, slug=name.lower(), name=name, system=systems[name], temperature=0.7)
         for n, name in enumerate(texts)
     )
-    session = store.begin(Council(question=question, workers=workers, worker_model="m", synthesizer_model="m"))
+    council = Council(
+        question=question, workers=workers, worker_model="m", synthesizer_model="m", options=CouncilOptions(seed=seed)
+    )
+    session = store.begin(council)
     for worker in workers:
         answer = Answer(part="council", seat=worker.seat, round=0, text=texts[worker.name], status="ok", timing=NOW)
         store.record(session, Answered(answer))
@@ -152,7 +290,7 @@ def test_kept_sessions_are_compared_where_there_are_enough(tmp_path: Path) -> No
             name: " ".join(draw.choices(words.split(), k=40))
             for name, words in zip(SYSTEMS, TOPICS.values(), strict=True)
         }
-        kept(store, f"Question {n}?", said)
+        kept(store, f"Question {n}?", said, seed=n)
     kept(store, "An old prompt?", dict.fromkeys(SYSTEMS, "the same"), dict.fromkeys(SYSTEMS, "An older prompt."))
     database.close()
     report = evaluate_kept(workspace, stage=quiet)

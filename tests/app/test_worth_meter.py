@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from baseline_sessions import hold
 from innercouncil.app.helper_model import HelperModel
 from innercouncil.app.worth import Judged, judge_sessions, meter, open_trials, trial, vote
 from innercouncil.model.errors import DeclinedError, UsageError
+from innercouncil.model.worth import PERSON, WorthVote
 from innercouncil.store.database import Database
 from innercouncil.store.sessions import SessionStore
 from innercouncil.store.workspace import Workspace
@@ -74,7 +78,62 @@ def test_sessions_without_a_baseline_are_left_out(database):
     assert open_trials(database) == []
     with pytest.raises(UsageError, match="--baseline"):
         trial(database, lonely)
-    assert "No session has a baseline" in meter(database).notes[0]
+    assert "--baseline" in meter(database).notes[0]
+
+
+def kept(database: Database, sessions: list[str], judge: str, *, alike: bool = False) -> None:
+    tiers = (("council", "alone", "samples"),) if alike else (("council",), ("alone", "samples"))
+    WorthStore(database).add(
+        [WorthVote(session=s, judge=judge, shown=("council", "alone", "samples"), tiers=tiers) for s in sessions]
+    )
+
+
+def shown(workspace: Workspace) -> str:
+    command = [sys.executable, "-m", "innercouncil", "worth", "show", "--workspace", str(workspace.root)]
+    told = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "160"})
+    return told.stdout
+
+
+def test_without_sessions_it_says_what_to_ask(workspace, database):
+    told = shown(workspace)
+    assert told.startswith("Not known yet: no session has a baseline to judge against.\n")
+    assert "0 sessions with a baseline, 0 wait for your judgement." in told
+    assert "innercouncil ask --baseline" in told
+    assert "%" not in told, "no figure where nothing was counted"
+
+
+def test_sessions_nobody_judged_are_told_with_what_they_cost(workspace, database):
+    for n in range(2):
+        hold(database, f"Question {n}?")
+    told = shown(workspace)
+    assert told.startswith("Not known yet: no session has been judged.\n")
+    assert "2 sessions with a baseline, 2 wait for your judgement: `innercouncil worth vote`." in told
+    assert "the council: 8.0 s, 450 tokens a question, 4.0 times the synthesizer alone" in told
+    assert "evidence" not in told
+
+
+def test_only_the_persons_votes(workspace, database):
+    sessions = [hold(database, f"Question {n}?") for n in range(3)]
+    kept(database, sessions[:2], PERSON)
+    told = shown(workspace)
+    assert told.startswith("Not known yet: judge more sessions blindly.\n")
+    assert "You, against the synthesizer alone: preferred in 100% (14% to 100%) of 2 decided, 0 alike" in told
+    assert "Models" not in told
+    assert "1 waits for your judgement" in told
+    kept(database, sessions[2:], PERSON, alike=True)
+    assert shown(workspace).startswith("Not known yet: ask more with baselines, and judge the answers blindly.\n")
+
+
+def test_only_models_votes(workspace, database):
+    sessions = [hold(database, f"Question {n}?") for n in range(3)]
+    kept(database, sessions, "m", alike=True)
+    told = shown(workspace)
+    assert told.startswith(
+        "Not known yet: only models have judged, and not clearly; judge some sessions yourself, blindly.\n"
+    )
+    assert "Models, against plain samples: none decided, 3 alike" in told
+    assert "You," not in told
+    assert "they may like their own kind of answer" in told
 
 
 def test_time_and_tokens_are_told_beside_the_verdict(database):

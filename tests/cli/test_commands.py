@@ -40,6 +40,15 @@ def write(path: Path, content: str | bytes) -> Path:
     return path
 
 
+def test_the_line_of_evaluate_names_all_that_it_measures():
+    from innercouncil.cli.evaluate import evaluate
+
+    line = next(x for x in innercouncil("--help").stdout.split("\n\n") if " evaluate " in x)
+    line = " ".join(line.partition(" evaluate ")[2].split("\n  serve")[0].split())
+    for measured in evaluate.commands:
+        assert measured in line
+
+
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [

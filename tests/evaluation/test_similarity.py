@@ -5,13 +5,17 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from innercouncil.evaluation.similarity import (
+    BY_LOT,
     advise,
     alike_lines,
     attribution,
+    by_lot,
+    independent,
     lines_of,
     of_pair,
     plain,
@@ -20,7 +24,7 @@ from innercouncil.evaluation.similarity import (
     share,
     verdict,
 )
-from innercouncil.model.similarity import Estimated
+from innercouncil.model.similarity import Estimated, Sample
 
 sys.path.insert(0, str(Path(__file__).parent.parent.parent / "benchmarks"))
 from simulations_twins import Case, simulate, speak
@@ -41,9 +45,53 @@ def test_without_repeated_samples_there_is_no_ratio_and_authors_are_still_told_a
     once = speak(Case(1.0, 12, 1, 0))
     pair = of_pair(prepare(once, ("a", "b")), 0, 1)
     assert ratio(pair) is None
-    named = attribution(pair)
+    named, lots = attribution(pair), by_lot(pair)
     assert named.low > 0.5
-    assert verdict(12, None, named) == "distinct"
+    assert lots <= 0.001
+    assert verdict(12, None, named, lots) == "distinct"
+
+
+def once(distance: float, questions: int, seed: int):
+    return of_pair(prepare(speak(Case(distance, questions, 1, seed)), ("a", "b")), 0, 1)
+
+
+def test_of_one_voice_the_lots_say_what_they_should():
+    """An exact test: of pairs that are one, a share of at most p has a chance of p or less."""
+    for questions in (7, 20):  # all ways to swap are counted, and some are drawn
+        chances = np.array([by_lot(once(0.0, questions, seed)) for seed in range(200)])
+        for p in (0.05, 0.2, 0.5):
+            assert (chances <= p).mean() <= p + 3 * np.sqrt(p * (1 - p) / 200), (questions, p)
+        assert (chances <= 0.5).mean() >= 0.35, "nor does it never say anything"
+
+
+def test_eight_questions_are_the_fewest_that_can_tell_by_lots() -> None:
+    assert by_lot(once(3.0, 7, 0)) == 1 / 64 > BY_LOT
+    assert by_lot(once(3.0, 8, 0)) == 1 / 128 < BY_LOT
+
+
+def test_questions_that_share_a_draw_are_one() -> None:
+    samples = [
+        msgspec.structs.replace(s, draw=f"seed {s.question // 2} {s.persona}") for s in speak(Case(0.6, 12, 1, 0))
+    ]
+    pair = of_pair(prepare(samples, ("a", "b")), 0, 1)
+    assert independent(pair).tolist() == [q // 2 for q in pair.questions.tolist()]
+    one = of_pair(prepare([msgspec.structs.replace(s, draw=s.persona) for s in samples], ("a", "b")), 0, 1)
+    assert set(independent(one).tolist()) == {0}
+    assert (attribution(one), by_lot(one)) == (Estimated(0.5, 0.0, 1.0), 1.0)
+
+
+def test_a_ratio_of_questions_that_share_their_draws_is_no_evidence() -> None:
+    """Two speakers who heed nothing but their dice, asked six questions twice with the same two seeds."""
+    dice = {(who, r): speak(Case(0.0, 1, 1, 10 * r + n))[0].text for n, who in enumerate("ab") for r in range(2)}
+    samples = [
+        Sample(persona=who, question=q, text=text, draw=f"{r} {who}")
+        for q in range(6)
+        for (who, r), text in dice.items()
+    ]
+    pair = of_pair(prepare(samples, ("a", "b")), 0, 1)
+    apart = ratio(pair)
+    assert apart is not None
+    assert apart.low <= 1
 
 
 def test_only_questions_both_answered_are_compared() -> None:
@@ -83,6 +131,21 @@ def test_the_same_samples_give_the_same_figures() -> None:
 )
 def test_the_rules_of_the_verdict(questions, apart, named, expected) -> None:
     assert verdict(questions, apart, named) == expected
+
+
+@pytest.mark.parametrize(
+    ("named", "lots", "expected"),
+    [
+        (Estimated(0.8, 0.7, 0.9), 0.002, "distinct"),
+        (Estimated(0.8, 0.7, 0.9), 0.03, "not sure"),
+        (Estimated(0.8, 0.7, 0.9), None, "not sure"),
+        (Estimated(0.5, 0.4, 0.6), 0.5, "twins"),
+        (Estimated(0.5, 0.4, 0.6), 0.002, "not sure"),
+        (Estimated(0.5, 0.3, 0.75), 0.5, "not sure"),
+    ],
+)
+def test_the_rules_of_the_verdict_without_a_ratio(named, lots, expected) -> None:
+    assert verdict(12, None, named, lots) == expected
 
 
 def test_formatting_is_no_difference() -> None:

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -16,6 +23,11 @@ from innercouncil.evaluation.worth import (
     overall,
 )
 from innercouncil.model.worth import PERSON, WorthVote
+
+sys.path.insert(0, str(Path(__file__).parent.parent.parent / "benchmarks"))
+from simulations_worth import simulate, verdicts
+
+BENCHMARKS = Path(__file__).parent.parent.parent / "benchmarks"
 
 
 def vote(session: str, *tiers: str, judge: str = PERSON) -> WorthVote:
@@ -77,23 +89,60 @@ def test_every_baseline_has_to_be_beaten_and_the_person_counts_before_models():
     assert overall(())[0] == "not known yet"
 
 
-def test_looking_after_every_vote_for_long_seldom_finds_what_is_not_there():
+@pytest.fixture(scope="module")
+def simulated() -> dict[str, dict[str, Any]]:
+    """The fast version of benchmarks/simulations_worth.py; the figures of 2000 meters are in docs/evaluation.md."""
+    return {row["world"]: row for row in simulate(fast=True)}
+
+
+def test_looking_after_every_vote_for_long_seldom_finds_what_is_not_there(simulated):
     """Ville's inequality: at most 5% of meters on votes by lot ever reach 20, looked at after each of 400 votes."""
+    for world in ("by lot", "by lot, half alike"):
+        assert simulated[world]["ever_yes"] <= ALPHA
+
+
+def test_a_real_preference_is_found(simulated):
+    assert simulated["preferred in 70%"]["yes"] >= 0.93
+    assert simulated["preferred in 70%, half alike"]["yes"] >= 0.93
+
+
+def test_a_council_that_is_worse_or_no_different_is_told(simulated):
+    for world in ("worse: preferred in 30%", "a little worse: preferred in 45%", "no difference in 90%"):
+        assert simulated[world]["no"] >= 0.95, world
+        assert simulated[world]["yes"] <= 0.02, world
+
+
+def test_the_simulated_meter_is_the_real_one():
+    """The arrays of the simulation say what `contest` says of the same counts."""
     rng = np.random.default_rng(0)
-    runs = 600
-    wins = rng.integers(0, 2, (runs, 400)).cumsum(axis=1)
-    n = np.arange(1, 401)
-    from scipy.special import betaln
-
-    log = betaln(wins + 0.5, n - wins + 0.5) - betaln(0.5, 0.5) + n * np.log(2)
-    assert np.exp(log[0, 9]) == pytest.approx(e_value(int(wins[0, 9]), 10 - int(wins[0, 9])))
-    assert (log.max(axis=1) >= np.log(1 / ALPHA)).mean() <= ALPHA
+    counts = np.array([(0, 0, 0), (0, 0, 21), (150, 160, 10), *rng.integers(0, 60, (300, 3)).tolist()])
+    said = verdicts(*counts.T[:, None, :])[0]
+    names = {0: "not known yet", 1: "yes", 2: "no"}
+    for one, found in zip(counts.tolist(), said.tolist(), strict=True):
+        assert names[found] == contest(Count(*one), "alone", "person").verdict, one
+    assert len(set(said.tolist())) == 3
 
 
-def test_a_real_preference_is_found():
-    rng = np.random.default_rng(1)
-    found = 0
-    for _ in range(200):
-        wins = int((rng.random(150) < 0.7).sum())
-        found += contest(Count(wins, 150 - wins, 0), "alone", "person").verdict == "yes"
-    assert found >= 190
+def test_one_command_prints_the_simulations_as_json(tmp_path):
+    command = [sys.executable, BENCHMARKS / "evaluation.py", "--only", "worth", "--json", "--simulations", "20"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert {row["meters"] for row in json.loads(result.stdout)["worth"]} == {20}
+    assert result.stderr == "", "progress is for terminals"
+
+
+def test_a_part_that_takes_long_tells_how_far_it_is_on_a_terminal(monkeypatch):
+    from evaluation import Told
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    told = Told("ratings")
+    told(1, 7)
+    assert sys.stderr.getvalue() == "", "nothing within two seconds"
+    monkeypatch.setattr(Told, "AFTER", 0.0)
+    told(2, 7)
+    assert "ratings: 2 of 7" in sys.stderr.getvalue()
+    told.over()
+    assert sys.stderr.getvalue().endswith("\r\x1b[K")

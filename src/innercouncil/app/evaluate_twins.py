@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count as numbers
 from typing import Final, NamedTuple
@@ -13,11 +14,14 @@ from innercouncil.app.personas import open_personas
 from innercouncil.council.counting import count
 from innercouncil.discovery.redaction import Redactor
 from innercouncil.evaluation.similarity import (
+    BY_LOT,
     MIN_QUESTIONS,
     Answers,
     advise,
     alike_lines,
     attribution,
+    by_lot,
+    independent,
     lines_of,
     of_pair,
     pairs_of,
@@ -30,7 +34,7 @@ from innercouncil.model.card import SeatedPersona
 from innercouncil.model.council import Answer, SessionRecord
 from innercouncil.model.errors import DeclinedError, NothingToDiscoverError, UsageError
 from innercouncil.model.ports import ChatRequest, ChatTurn, ChosenModel, Estimate, ask_each, complete
-from innercouncil.model.similarity import Behind, Estimated, PairSimilarity, Removal, Sample, TwinReport
+from innercouncil.model.similarity import Behind, PairSimilarity, Removal, Sample, TwinReport
 from innercouncil.model.tokens import estimate_tokens
 from innercouncil.questions import varied
 from innercouncil.store.sessions import SessionStore
@@ -42,7 +46,6 @@ ANSWER_TOKENS: Final = 200
 AT_ONCE: Final = 4
 MIN_VOTERS: Final = 4
 """Without one of three answers nobody could compare two others: such a vote says nothing about leaving one out."""
-UNKNOWN: Final = Estimated(0.0, 0.0, 1.0)
 
 Progress = Callable[[int, int], None]
 
@@ -73,12 +76,16 @@ def evaluate_twins(
 ) -> TwinReport:  # fmt: skip
     """Let every persona answer bundled questions several times, and compare; answers are kept, so that a run cut off goes on.
 
-    Raises UsageError, DeclinedError, BackendError.
+    Raises UsageError, DeclinedError, BackendError, NothingToDiscoverError where the model says nothing.
     """
     workspace.prepare()
     with workspace.lock():
         chosen, records = _council(workspace, personas)
         said = asyncio.run(_generate(workspace, model, chosen, questions, samples, stage("Asking the personas")))
+        if len(heard := {s.persona for s in said}) < 2:
+            raise NothingToDiscoverError(
+                f"{model.label} said something in the name of {len(heard)} of {len(chosen)} personas; let another model speak."
+            )
         return _reported(workspace, chosen, said, records, model.label, stage("Comparing"))
 
 
@@ -192,26 +199,33 @@ def _estimate(calls: Sequence[_Call]) -> Estimate:
 
 
 def _said(chosen: Sequence[Persona], records: Sequence[SessionRecord]) -> Iterator[Sample]:
-    """First answers of the present personas with their present prompts, by the newest session's model."""
+    """First answers of the present personas with their present prompts, by the newest session's model.
+
+    A seat draws the same random numbers in every session of one seed: a question asked again with them is no second sample.
+    """
     number: dict[str, int] = {}
     asked = numbers()
+    seen: set[tuple[str, int, str]] = set()
     for record in records:
-        for slug, text in _comparable(chosen, record, records[0].council.worker_model):
+        for slug, text, draw in _comparable(chosen, record, records[0].council.worker_model):
             question = record.council.question
             if question not in number:
                 number[question] = next(asked)
-            yield Sample(persona=slug, question=number[question], text=text)
+            drawn = (slug, number[question], draw)
+            if drawn not in seen:
+                seen.add(drawn)
+                yield Sample(persona=slug, question=number[question], text=text, draw=draw)
 
 
-def _comparable(chosen: Sequence[Persona], record: SessionRecord, model: str) -> Iterator[tuple[str, str]]:
-    """(slug, text) of the answers of a session that can be compared with others'."""
+def _comparable(chosen: Sequence[Persona], record: SessionRecord, model: str) -> Iterator[tuple[str, str, str]]:
+    """(slug, text, random numbers it was drawn with) of the answers of a session that can be compared with others'."""
     if record.council.history or record.council.worker_model != model:
         return
     systems = {p.slug: p.system for p in chosen}
     slugs = {w.seat: w.slug for w in record.council.workers if systems.get(w.slug) == w.system}
     for answer in record.answers:
         if answer.part == "council" and answer.round == 0 and answer.stands and answer.seat in slugs:
-            yield slugs[answer.seat], answer.text
+            yield slugs[answer.seat], answer.text, f"{record.council.options.seed} {answer.seat}"
 
 
 def _behind(chosen: Sequence[Persona], records: Sequence[SessionRecord], *, compared: bool) -> Iterator[Behind]:
@@ -219,7 +233,7 @@ def _behind(chosen: Sequence[Persona], records: Sequence[SessionRecord], *, comp
     for record in records:
         told = _comparable(chosen, record, records[0].council.worker_model) if compared else ()
         counted = tuple(p.slug for p in chosen if _without(p.slug, record))
-        slugs = tuple(dict.fromkeys(slug for slug, _ in told))
+        slugs = tuple(dict.fromkeys(slug for slug, _, _ in told))
         if slugs or counted:
             yield Behind(session=record.id, compared=slugs, counted=counted)
 
@@ -240,7 +254,7 @@ def compare(
     progress: Progress = lambda _done, _total: None,
 ) -> TwinReport:  # fmt: skip
     """Personas by what they said, their prompts and the votes of kept sessions."""
-    answers = prepare(said, [p.slug for p in chosen])
+    answers = prepare(_nameless(said, chosen), [p.slug for p in chosen])
     lines = lines_of([p.system for p in chosen], [p.name for p in chosen])
     both = pairs_of([p.slug for p in chosen])
     pairs = []
@@ -252,13 +266,28 @@ def compare(
     if unheard := len(both) - len(pairs):
         notes.append(f"{unheard} pairs answered fewer than 2 questions in common and are left out.")
     if pairs and all(p.ratio is None for p in pairs):
-        notes.append("No question was answered twice by a persona, so there is no ratio.")
+        notes.append(
+            "No question was answered twice by a persona, so there is no ratio: a pair is distinct only where lots would "
+            f"hardly ever ({BY_LOT:.0%}) give such a difference."
+        )
+    if any(p.independent < min(p.questions, MIN_QUESTIONS) for p in pairs):
+        notes.append(
+            "The sessions were held with too few seeds. A seat draws the same random numbers in all sessions of one seed, and "
+            "may be told by them; `innercouncil ask --option seed=7` draws others, `evaluate twins` without --from-sessions "
+            "always does."
+        )
     return TwinReport(
         personas=tuple(p.slug for p in chosen), questions=len({s.question for s in said}), samples=len(said), model=label,
-        attribution=attribution(answers) if len({s.question for s in said}) > 1 else UNKNOWN,
+        attribution=attribution(answers),
         chance=round(1 / len(chosen), 4), pairs=tuple(sorted(pairs, key=lambda p: p.attribution.value)),
         removals=tuple(removal(p.slug, records) for p in chosen), notes=tuple(notes),
     )  # fmt: skip
+
+
+def _nameless(said: Sequence[Sample], chosen: Sequence[Persona]) -> list[Sample]:
+    """What they said without their names: "As the Poet, I …" is no voice."""
+    names = re.compile("|".join(re.escape(p.name) for p in chosen), re.IGNORECASE)
+    return [msgspec.structs.replace(s, text=names.sub("…", s.text)) for s in said]
 
 
 def _pair(
@@ -269,12 +298,14 @@ def _pair(
     if questions < 2:
         return None
     apart, named = ratio(shared), attribution(shared)
-    found = verdict(questions, apart, named)
+    groups = len(set(independent(shared).tolist()))
+    lots = by_lot(shared) if apart is None else None
+    found = verdict(groups, apart, named, lots)
     overlap, same = alike_lines(lines[i], lines[j])
     remedy, advice = advise(chosen[i].name, chosen[j].name, found, overlap, same)
     return PairSimilarity(
-        one=chosen[i].slug, other=chosen[j].slug, questions=questions, samples=len(shared.personas), ratio=apart,
-        attribution=named, verdict=found, prompt_overlap=overlap, same_lines=same, remedy=remedy, advice=advice,
+        one=chosen[i].slug, other=chosen[j].slug, questions=questions, independent=groups,
+        samples=len(shared.personas), ratio=apart, attribution=named, swapped=lots, verdict=found, prompt_overlap=overlap, same_lines=same, remedy=remedy, advice=advice,
     )  # fmt: skip
 
 

@@ -108,17 +108,30 @@ def meter(database: Database) -> Worth:
     found = contests(votes)
     verdict, words = overall(found)
     mine = {v.session for v in votes if v.judge == PERSON}
+    waiting = len(set(with_baseline) - mine)
+    if verdict == "not known yet":
+        words = f"Not known yet: {_missing(len(with_baseline), votes, waiting)}."
     return Worth(
-        verdict=verdict, words=words, contests=found, costs=_costs(store),
-        sessions=len(with_baseline), waiting=len(set(with_baseline) - mine),
+        verdict=verdict, words=words, contests=found, costs=_costs(store), sessions=len(with_baseline), waiting=waiting,
         notes=_notes(with_baseline, votes, found),
     )  # fmt: skip
+
+
+def _missing(with_baseline: int, votes: Sequence[WorthVote], waiting: int) -> str:
+    """What there has to be before more can be said."""
+    if not with_baseline:
+        return "no session has a baseline to judge against"
+    if not votes:
+        return "no session has been judged"
+    if not any(v.judge == PERSON for v in votes):
+        return "only models have judged, and not clearly; judge some sessions yourself, blindly"
+    return "judge more sessions blindly" if waiting else "ask more with baselines, and judge the answers blindly"
 
 
 def _notes(with_baseline: Sequence[str], votes: Sequence[WorthVote], found: Sequence[object]) -> tuple[str, ...]:
     notes = []
     if not with_baseline:
-        notes.append("No session has a baseline yet: ask with `innercouncil ask --baseline …`.")
+        notes.append("Ask with `innercouncil ask --baseline …`, or in the app with baselines switched on.")
     firsts = [v.tiers[0][0] == v.shown[0] for v in votes if v.judge == PERSON and len(v.tiers[0]) == 1]
     if len(firsts) >= 20 and sum(firsts) > 0.8 * len(firsts):
         notes.append(

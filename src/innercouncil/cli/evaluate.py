@@ -26,7 +26,7 @@ from innercouncil.store.workspace import Workspace
 
 @click.group(epilog="Example: innercouncil evaluate prompts")
 def evaluate() -> None:
-    """Measure the modes, and the personas' prompts on messages they were not made from."""
+    """Measure what discovery made: the modes, the personas' prompts, and whether two personas are one."""
 
 
 evaluate.add_command(twins)

@@ -14,7 +14,7 @@ from innercouncil.model.errors import InnerCouncilError
 _COMMANDS = {
     "discover": "Find the modes you think in, in EXPORT, and write a persona for each.",
     "personas": "List, show, edit, rename, merge, split or drop personas.",
-    "evaluate": "Measure the personas' prompts on messages they were not made from.",
+    "evaluate": "Measure the modes, the prompts, adherence to them, and which personas are twins.",
     "serve": "Start the web app on this machine.",
     "ask": "Ask the council.",
     "worth": "Was the council worth it? Its answers against the model alone, judged blindly.",

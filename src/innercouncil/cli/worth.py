@@ -167,7 +167,12 @@ def _print(console: Console, w: Worth) -> None:
     console.print(Text(w.words, style="bold"))
     for c in w.contests:
         who = "You" if c.judge == "person" else "Models"
-        share = f"preferred in {c.share:.0%} ({c.low:.0%} to {c.high:.0%}) of {c.wins + c.losses} decided"
+        decided = c.wins + c.losses
+        share = (
+            f"preferred in {c.share:.0%} ({c.low:.0%} to {c.high:.0%}) of {decided} decided"
+            if decided
+            else "none decided"
+        )
         told = f"{who}, against {PARTS[c.baseline]}: {share}, {c.ties} alike; evidence {c.evidence:.2g}: {c.verdict}"
         console.print(Text(told))
     if w.contests:
@@ -184,7 +189,9 @@ def _print(console: Console, w: Worth) -> None:
             console.print(Text(told))
     console.print(
         Text(
-            f"{w.sessions} session{'s' if w.sessions != 1 else ''} with a baseline, {w.waiting} wait for your judgement.",
+            f"{w.sessions} session{'s' if w.sessions != 1 else ''} with a baseline, "
+            f"{w.waiting} wait{'s' if w.waiting == 1 else ''} for your judgement"
+            f"{': `innercouncil worth vote`' if w.waiting else ''}.",
             style="dim",
         )
     )

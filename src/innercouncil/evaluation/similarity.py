@@ -5,14 +5,16 @@ within each one's own samples (the idea of PERMANOVA's pseudo-F: Anderson 2001, 
 alone accounts for the difference; it moves little when answers share most of their words. The attribution test (a
 classifier two-sample test: Lopez-Paz & Oquab 2017, ICLR) lets a logistic regression on character n-grams, the usual
 fingerprint in authorship attribution (Stamatatos 2013, J. Law & Policy 21:421), name the author of answers to questions it
-did not see. Intervals resample whole questions: answers to one question are not independent.
+did not see. Intervals resample whole questions: answers to one question are not independent. Nor are answers that were
+drawn with the same random numbers, as those of one seat in all sessions with one seed are: a model that heeds nothing says
+the same in all of them, and its seat is told from any other without fail. So questions that share a draw are one.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -21,9 +23,14 @@ import numpy.typing as npt
 from innercouncil.model.similarity import Estimated, LinePair, Remedy, Sample, TwinVerdict
 
 RESAMPLES: Final = 2000
+SWAPS: Final = 4999
+EXACT_UNITS: Final = 12
+"""Up to so many independent questions all ways to swap are counted."""
 FOLDS: Final = 5
 MIN_QUESTIONS: Final = 5
-"""With fewer questions there is no verdict."""
+"""With fewer independent questions there is no verdict."""
+BY_LOT: Final = 0.01
+"""Without a ratio voices are two only where lots would give such a difference more seldom than this; there are many pairs."""
 TELLABLE: Final = 0.7
 """Twins are told apart in fewer answers than this share, for sure; chance is one half."""
 ALIKE_LINES: Final = 0.6
@@ -61,6 +68,8 @@ class Answers(NamedTuple):
 
     personas: IntArray
     questions: IntArray
+    draws: IntArray
+    """Answers with the same number were drawn with the same random numbers."""
     similarity: FloatArray
     """(n, n) cosines of words and character n-grams, or of an embedder's vectors."""
     letters: Any
@@ -71,6 +80,7 @@ def prepare(samples: Sequence[Sample], slugs: Sequence[str], vectors: Vectors | 
     """Samples ready to be compared; weights of n-grams are taken from all of them."""
     texts = [plain(s.text) or "(nothing)" for s in samples]
     number = {slug: n for n, slug in enumerate(slugs)}
+    draws = {key: n for n, key in enumerate(dict.fromkeys(s.draw or i for i, s in enumerate(samples)))}
     letters = _weighed("char_wb", (3, 5), texts)
     if vectors is not None:
         rows = np.asarray(vectors(texts), dtype=np.float64)
@@ -79,8 +89,9 @@ def prepare(samples: Sequence[Sample], slugs: Sequence[str], vectors: Vectors | 
         words = _weighed("word", (1, 1), texts)
         similarity = ((words @ words.T).toarray() + (letters @ letters.T).toarray()) / 2
     return Answers(
-        np.array([number[s.persona] for s in samples]), np.array([s.question for s in samples]), similarity, letters
-    )
+        np.array([number[s.persona] for s in samples]), np.array([s.question for s in samples]),
+        np.array([draws[s.draw or i] for i, s in enumerate(samples)]), similarity, letters,
+    )  # fmt: skip
 
 
 def _weighed(analyzer: str, ngrams: tuple[int, int], texts: Sequence[str]) -> Any:
@@ -98,8 +109,22 @@ def of_pair(answers: Answers, one: int, other: int) -> Answers:
     shared = set(answers.questions[answers.personas == one]) & set(answers.questions[answers.personas == other])
     rows = np.flatnonzero(np.isin(answers.personas, [one, other]) & np.isin(answers.questions, sorted(shared)))
     return Answers(
-        answers.personas[rows], answers.questions[rows], answers.similarity[np.ix_(rows, rows)], answers.letters[rows]
-    )
+        answers.personas[rows], answers.questions[rows], answers.draws[rows], answers.similarity[np.ix_(rows, rows)],
+        answers.letters[rows],
+    )  # fmt: skip
+
+
+def independent(answers: Answers) -> IntArray:
+    """For each answer the number, from 0, of its group of questions: no two groups share random numbers."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    asked = np.unique(answers.questions, return_inverse=True)[1]
+    drawn = np.unique(answers.draws, return_inverse=True)[1] + asked.max(initial=-1) + 1
+    size = int(drawn.max(initial=-1)) + 1
+    links = coo_array((np.ones(len(asked)), (asked, drawn)), shape=(size, size))
+    groups = connected_components(links, directed=False)[1][asked]
+    return np.asarray(np.unique(groups, return_inverse=True)[1])
 
 
 def ratio(pair: Answers, seed: int = 0) -> Estimated | None:
@@ -107,7 +132,7 @@ def ratio(pair: Answers, seed: int = 0) -> Estimated | None:
 
     The distribution of samples being the same, both means have the same expectation, whatever the question.
     """
-    found = []
+    found, group, groups = [], [], independent(pair)
     for question in np.unique(pair.questions):
         rows = np.flatnonzero(pair.questions == question)
         apart = 1 - pair.similarity[np.ix_(rows, rows)]
@@ -116,31 +141,39 @@ def ratio(pair: Answers, seed: int = 0) -> Estimated | None:
         if len(sides) == 2 and min(map(len, sides)) >= 2:
             within = np.mean([apart[np.ix_(s, s)][np.triu_indices(len(s), 1)].mean() for s in sides])
             found.append((apart[np.ix_(*sides)].mean(), within))
+            group.append(groups[rows[0]])
     if not found:
         return None
-    between, inside = np.array(found).T
+    kept, at_group = np.unique(group, return_inverse=True)
+    between, inside = (np.bincount(at_group, column) for column in np.array(found).T)
 
     def of(at: IntArray) -> FloatArray:
-        return np.asarray(between[at].mean(axis=-1) / np.maximum(inside[at].mean(axis=-1), 1e-9))
+        return np.asarray(between[at].sum(axis=-1) / np.maximum(inside[at].sum(axis=-1), 1e-9))
 
-    return estimated(len(found), of, seed)
+    return estimated(len(kept), of, seed)
 
 
 def attribution(answers: Answers, seed: int = 0) -> Estimated:
-    """Share of answers whose author is named rightly, by a classifier that saw other questions; balanced over authors."""
+    """Share of answers whose author is named rightly, by a classifier that saw other questions; balanced over authors.
+
+    Chance, and anything from 0 to 1, where all questions hang together by their random numbers.
+    """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GroupKFold
 
-    groups = np.unique(answers.questions)
+    group = independent(answers)
+    groups = np.unique(group)
+    if len(groups) < 2:
+        return Estimated(round(1 / len(np.unique(answers.personas)), 4), 0.0, 1.0)
     right = np.zeros(len(answers.personas))
-    for train, test in GroupKFold(min(FOLDS, len(groups))).split(answers.letters, groups=answers.questions):
+    for train, test in GroupKFold(min(FOLDS, len(groups))).split(answers.letters, groups=group):
         reader = LogisticRegression(C=10.0, class_weight="balanced", max_iter=200)
         reader.fit(answers.letters[train], answers.personas[train])
         right[test] = reader.predict(answers.letters[test]) == answers.personas[test]
     authors = np.unique(answers.personas)
     hits = np.zeros((len(groups), len(authors)))
     count = np.zeros_like(hits)
-    at = (np.searchsorted(groups, answers.questions), np.searchsorted(authors, answers.personas))
+    at = (group, np.searchsorted(authors, answers.personas))
     np.add.at(hits, at, right)
     np.add.at(count, at, 1.0)
 
@@ -148,6 +181,34 @@ def attribution(answers: Answers, seed: int = 0) -> Estimated:
         return np.asarray((hits[rows].sum(axis=-2) / np.maximum(count[rows].sum(axis=-2), 1)).mean(axis=-1))
 
     return estimated(len(groups), of, seed)
+
+
+def by_lot(pair: Answers, seed: int = 0) -> float:
+    """The chance of two voices at least as far apart if whose answer is whose were drawn by lot for each question.
+
+    The statistic is how much more alike answers of one persona to different questions are than those of two; the authors of
+    a question are swapped, all of them together in questions that share random numbers. An exact test of "the two are one"
+    (Pitman 1937, J. Royal Statistical Society Supplement 4:119), which the interval of the attribution is not: folds share
+    what they learnt from.
+    """
+    group = independent(pair)
+    units = int(group.max(initial=-1)) + 1
+    if units < 2:
+        return 1.0
+    side = np.unique(pair.personas, return_inverse=True)[1]
+    cell = np.unique(np.stack([pair.questions, side]), axis=1, return_inverse=True)[1].ravel()
+    weight = (1.0 - 2.0 * side) / np.bincount(cell)[cell]
+    member = np.zeros((units, len(group)))
+    member[group, np.arange(len(group))] = weight
+    kernel = member @ pair.similarity @ member.T
+    np.fill_diagonal(kernel, 0)
+    if exact := units <= EXACT_UNITS:
+        signs = np.array([(1, *rest) for rest in product((1, -1), repeat=units - 1)], dtype=float)
+    else:
+        signs = np.random.default_rng(seed).choice((1.0, -1.0), (SWAPS, units))
+    drawn = np.einsum("ij,jk,ik->i", signs, kernel, signs, optimize=True)
+    reached = int((drawn >= kernel.sum() - 1e-9).sum())
+    return reached / len(drawn) if exact else (1 + reached) / (1 + SWAPS)
 
 
 def estimated(units: int, of: Callable[[IntArray], FloatArray], seed: int) -> Estimated:
@@ -171,14 +232,17 @@ def estimated(units: int, of: Callable[[IntArray], FloatArray], seed: int) -> Es
     )
 
 
-def verdict(questions: int, apart: Estimated | None, named: Estimated) -> TwinVerdict:
-    """Distinct: better than chance for sure, by both measures. Twins: by neither, and for sure seldom told apart."""
+def verdict(questions: int, apart: Estimated | None, named: Estimated, swapped: float | None = None) -> TwinVerdict:
+    """Distinct: better than chance for sure, by both measures. Twins: by neither, and for sure seldom told apart.
+
+    `questions` are independent ones. Where nobody answered a question twice, `by_lot` takes the ratio's place.
+    """
     if questions < MIN_QUESTIONS:
         return "not sure"
-    further = apart is None or apart.low > 1
+    further = apart.low > 1 if apart is not None else swapped is not None and swapped <= BY_LOT
     if named.low > 0.5 and further:
         return "distinct"
-    if named.low <= 0.5 and named.high < TELLABLE and (apart is None or apart.low <= 1):
+    if named.low <= 0.5 and named.high < TELLABLE and not further:
         return "twins"
     return "not sure"
 

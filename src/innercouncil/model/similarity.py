@@ -18,6 +18,9 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     question: int
     """Number of the question; answers of several personas to it are compared with each other only."""
     text: str
+    draw: str = ""
+    """What its random numbers came from, as a seed and a seat; answers with the same are not independent. Empty: like no
+    other's."""
 
 
 class Estimated(msgspec.Struct, frozen=True):
@@ -44,6 +47,8 @@ class PairSimilarity(msgspec.Struct, frozen=True, kw_only=True):
     other: str
     questions: int
     """That both answered."""
+    independent: int = 0
+    """Groups of them that share no random numbers: so many observations there are."""
     samples: int
     """Answers of both."""
     ratio: Estimated | None
@@ -51,6 +56,8 @@ class PairSimilarity(msgspec.Struct, frozen=True, kw_only=True):
     question has two samples of each."""
     attribution: Estimated
     """Share of answers a classifier gives to the right one of the two; chance is one half."""
+    swapped: float | None = None
+    """Where there is no ratio: the chance of two voices as far apart as these if whose answer is whose were drawn by lot."""
     verdict: TwinVerdict
     prompt_overlap: float
     """Share of the lines of the two prompts that say nearly what a line of the other says."""

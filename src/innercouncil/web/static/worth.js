@@ -14,7 +14,7 @@ function draw(w) {
   const alone = w.costs.find((c) => c.part === "alone");
   $("meter").replaceChildren(...[h("p", {}, h("strong", {}, w.words)),
     w.contests.length ? table(["against", "judged by", "council better", "baseline better", "alike", "council preferred (95%)", "evidence, 20 is enough", "worth it"],
-      w.contests.map((c) => [PARTS[c.baseline], c.judge === "person" ? "you" : "models", `${c.wins}`, `${c.losses}`, `${c.ties}`, `${percent(c.share)} (${percent(c.low)} to ${percent(c.high)})`, c.evidence.toPrecision(2), c.verdict])) : null,
+      w.contests.map((c) => [PARTS[c.baseline], c.judge === "person" ? "you" : "models", `${c.wins}`, `${c.losses}`, `${c.ties}`, c.wins + c.losses ? `${percent(c.share)} (${percent(c.low)} to ${percent(c.high)})` : "–", c.evidence.toPrecision(2), c.verdict])) : null,
     w.costs.length ? h("h3", {}, "What a question takes") : null,
     w.costs.length ? table(["", "seconds", "tokens", "times the synthesizer alone"], w.costs.map((c) => [PARTS[c.part], c.seconds.toFixed(1), `${Math.round(c.tokens)}`, alone && alone.seconds ? (c.seconds / alone.seconds).toFixed(1) : "–"])) : null,
     ...w.notes.map((n) => h("p", { class: "quiet" }, n))].filter(Boolean));
