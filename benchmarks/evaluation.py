@@ -1,11 +1,13 @@
-"""What the statistics of `standings`, `ab`, `worth` and `evaluate twins` are worth, on simulated voters and speakers whose truth is known.
+"""What the statistics of the evaluation are worth, on simulated voters, speakers and judges whose truth is known.
 
-    uv run python benchmarks/evaluation.py [--json] [--simulations 1000] [--only ratings,ab,worth,twins]
+    uv run python benchmarks/evaluation.py [--json] [--simulations 1000] [--only ratings,ab,worth,twins,adherence,refresh]
 
 ratings: how often the 95% intervals of strengths and biases hold the truth, over so many simulated boards a world.
 ab: how often a winner is named between equal sides when one looks after every vote, and votes until the end.
 worth: what the meter says of councils that are better, worse and no different, looked at after every judgement.
 twins: how often planted twins are called twins, and speakers that are some distance apart are not.
+adherence: how often a persona that keeps to its prompt is said to, and one that fades; which judges are found unusable.
+refresh: how long every figure takes after one more vote where there are 100,000.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ from typing import Any
 
 import numpy as np
 
+import refresh_votes
 import simulations_ab
+import simulations_adherence
 import simulations_twins
 import simulations_worth
 from innercouncil.evaluation.gauges import chance
@@ -130,13 +134,17 @@ def main() -> int:
     parser.add_argument(
         "--simulations", type=int, default=1000, help="boards and meters a world, pairs of speakers a distance"
     )
-    parser.add_argument("--only", default="ratings,ab,worth,twins", help="which parts", metavar="PARTS")
+    parser.add_argument(
+        "--only", default="ratings,ab,worth,twins,adherence,refresh", help="which parts", metavar="PARTS"
+    )
     args = parser.parse_args()
     n = args.simulations
     parts: dict[str, tuple[Callable[[Told], Any], Callable[[Any], str]]] = {
         "ratings": (lambda told: ratings(n, told), told_ratings),
         "ab": (lambda told: simulations_ab.simulate(progress=told), simulations_ab.report),
         "worth": (lambda told: simulations_worth.simulate(n, progress=told), simulations_worth.report),
+        "adherence": (lambda _told: simulations_adherence.simulate(2 * n), simulations_adherence.report),
+        "refresh": (lambda _told: refresh_votes.simulate(), refresh_votes.report),
         "twins": (lambda told: simulations_twins.simulate(min(n, 500), progress=told), told_twins),
     }
     chosen = args.only.split(",")

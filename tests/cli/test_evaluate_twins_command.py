@@ -53,9 +53,12 @@ class Speaker:
         if self.left < 0:
             self.reached.set()
             self.released.wait(60)
-        self.asked[f"{said['system']}\n{said['user']}\n{body['seed']}"] += 1
+        whose = f"{said['system']}\n{said['user']}\n"
+        self.asked[f"{whose}{body['seed']}"] += 1
+        # By the how manieth answer it is, for the seeds that are sent depend on the server's address.
+        told = sum(key.startswith(whose) for key in self.asked)
         words = SEA if "sea" in said["system"] else CRAFT
-        return " ".join(random.Random(body["seed"]).choices([*words, *said["user"].split()], k=60))
+        return " ".join(random.Random(f"{whose}{told}").choices([*words, *said["user"].split()], k=60))
 
 
 @pytest.fixture
