@@ -7,6 +7,8 @@ const { Chart } = globalThis;
 const drawn = new Map();
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const dark = matchMedia("(prefers-color-scheme: dark)"), still = matchMedia("(prefers-reduced-motion: reduce)");
+/** Height a tooltip may take. */
+const TIP = 120;
 /** Radii with which they look equally large. */
 const SIZES = { rect: 9, triangle: 9 };
 export const SHAPES = { circle: "●", rect: "■", triangle: "▲" };
@@ -31,6 +33,7 @@ const line = {
     const { ctx, chartArea: area, scales: { x } } = chart, where = x.getPixelForValue(at);
     ctx.save();
     ctx.strokeStyle = css("--soft");
+    ctx.lineWidth = 1.5;
     ctx.setLineDash([5, 4]);
     ctx.beginPath(); ctx.moveTo(where, area.top); ctx.lineTo(where, area.bottom); ctx.stroke();
     ctx.fillStyle = css("--soft");
@@ -40,6 +43,13 @@ const line = {
     ctx.restore();
   },
 };
+
+/** Above or below its row where there is room, so that the marks of the row stay in sight. */
+function side({ chart, tooltip }) {
+  const y = tooltip?.getActiveElements()[0]?.element.y;
+  if (y === undefined) return undefined;
+  return y > TIP ? "bottom" : chart.height - y > TIP ? "top" : undefined;
+}
 
 function config(rows, o, width) {
   const chars = Math.max(9, Math.floor((width < 560 ? 0.38 : 0.3) * width / 7.6));
@@ -67,7 +77,7 @@ function config(rows, o, width) {
         plugins: {
           legend: { display: false }, reference: { at: o.reference, label: o.meaning },
           tooltip: {
-            animation: false, backgroundColor: ink, titleColor: ground, bodyColor: ground, displayColors: false, filter: (item) => item.datasetIndex === 0,
+            animation: false, yAlign: side, caretPadding: 9, backgroundColor: ink, titleColor: ground, bodyColor: ground, displayColors: false, filter: (item) => item.datasetIndex === 0,
             callbacks: { title: (items) => items.length ? wrap(rows[items[0].dataIndex].label, 30) : "", label: (item) => wrap(rows[item.dataIndex].said, 34, 5) },
           },
         },
