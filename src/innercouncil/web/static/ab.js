@@ -21,7 +21,7 @@ function state(test) {
   const s = test.status, v = s.verdict, over = (n) => (n === null ? "over 3000" : n);
   return [h("p", { id: "verdict" }, h("strong", {}, s.words)),
     h("p", {}, `A: ${s.a.name} has ${v.a_wins}, B: ${s.b.name} has ${v.b_wins}; ties ${v.ties}, not counted. E-value ${v.e_value.toFixed(2)}, enough at ${Math.round(1 / s.alpha)}. B wins ${percent(v.low)} to ${percent(v.high)} of votes. Model: ${s.model}.`),
-    v.path.length ? chart(v.path, 1 / s.alpha) : null,
+    v.path.length ? chart(v.path, 1 / s.alpha, $("test").clientWidth) : null,
     v.path.length ? h("details", {}, h("summary", {}, "The e-values as a table"), table("E-value after each vote", ["vote", "e-value"], v.path.map((e, i) => [i + 1, e.toFixed(2)]))) : null,
     test.asked ? costs(s) : null,
     table("Votes it takes", ["prefer one", "median", "80% of tests by", "looked at once"], s.power.map((n) => [percent(n.win_rate), over(n.median), over(n.most), n.fixed]))];
@@ -37,11 +37,16 @@ function ballot(test) {
 
 function actions(test) {
   const next = guard(async (event) => {
+    let stopped = false;
     event.target.disabled = true;
     try {
+      const { job } = await send("POST", `${url(test.name)}/next`);
       const bar = h("progress", { max: 2, value: 0, "aria-label": "Both sides answer" });
-      event.target.after(bar);
-      await followJob((await send("POST", `${url(test.name)}/next`)).job, (j) => { bar.value = j.done; });
+      event.target.after(bar, h("button", { class: "second small", onclick: guard(async () => { stopped = true; await remove(`/api/jobs/${job}`); }) }, "Cancel"));
+      await followJob(job, (j) => { bar.value = j.done; });
+    } catch (error) {
+      if (!stopped) throw error;
+      say("Cancelled: this question is asked again next time.", "good");
     } finally { await open(test.name); }
   });
   const more = h("textarea", { rows: "2" });
@@ -55,21 +60,25 @@ function actions(test) {
 function show(test) {
   $("test").replaceChildren(h("div", { class: "panel" }, ...[h("h2", { tabindex: "-1" }, test.name), ...(test.waiting ? ballot(test) : state(test)), ...actions(test)].filter(Boolean)));
   $("test").querySelector("h2").focus();
+  const told = [...$("list").children].find((row) => row.dataset.name === test.name);
+  if (told) told.querySelector(".quiet").textContent = counted(test, told.dataset.day);
 }
+
+const counted = (test, begun) => `${begun} · ${test.asked} asked · ${test.running ? "running" : "over"}`;
 
 async function open(name) { show(await get(url(name))); }
 
 async function load() {
   const { tests, bundled } = await get("/api/ab");
-  $("list").replaceChildren(...tests.map((t) => h("li", { class: "card row" }, h("button", { class: "second small", onclick: guard(() => open(t.name)) }, `Open ${t.name}`), h("span", { class: "quiet" }, `${day(t.made_at)} · ${t.asked} asked · ${t.running ? "running" : "over"}`))));
+  $("list").replaceChildren(...tests.map((t) => h("li", { class: "card row", "data-name": t.name, "data-day": day(t.made_at) }, h("button", { class: "second small", onclick: guard(() => open(t.name)) }, `Open ${t.name}`), h("span", { class: "quiet" }, counted(t, day(t.made_at))))));
   $("bundled").textContent = bundled ? `Left empty, the ${bundled} questions that come with innercouncil are asked.` : "Each is asked once.";
   $("questions").required = !bundled;
 }
 
-const side = (id) => ({ persona: $(id).value.trim(), council: names($(`${id}_council`).value) });
+const side = (id) => ({ persona: $(id).value.trim(), system: $(`${id}_system`).value, council: names($(`${id}_council`).value) });
 $("start").addEventListener("submit", guard(async (event) => {
   event.preventDefault();
-  const body = { name: $("name").value.trim(), a: side("a"), b: { ...side("b"), system: $("system").value }, questions: $("questions").value.split("\n"), answer_tokens: Number($("answer_tokens").value), max_votes: Number($("max_votes").value) };
+  const body = { name: $("name").value.trim(), a: side("a"), b: side("b"), questions: $("questions").value.split("\n"), answer_tokens: Number($("answer_tokens").value), max_votes: Number($("max_votes").value) };
   const test = await send("POST", "/api/ab", body);
   await load();
   say("The test has begun.", "good");
