@@ -7,14 +7,15 @@ const url = (name) => `/api/ab/${encodeURIComponent(name)}`;
 const percent = (x) => `${Math.round(100 * x)}%`;
 const names = (text) => text.split(",").map((s) => s.trim()).filter(Boolean);
 
-function table(caption, head, rows) {
-  return h("div", { class: "table" }, h("table", { class: "votes" }, h("caption", { class: "quiet" }, caption), h("thead", {}, h("tr", {}, head.map((t) => h("th", { scope: "col" }, t)))),
-    h("tbody", {}, rows.map(([first, ...rest]) => h("tr", {}, h("th", { scope: "row" }, first), rest.map((c) => h("td", {}, c)))))));
+/** `wide`: on a narrow screen each row is a list of its own. */
+function table(caption, head, rows, wide = false) {
+  return h("div", { class: "table" }, h("table", { class: wide ? "votes stack" : "votes" }, h("caption", { class: "quiet" }, caption), h("thead", {}, h("tr", {}, head.map((t) => h("th", { scope: "col" }, t)))),
+    h("tbody", {}, rows.map(([first, ...rest]) => h("tr", {}, h("th", { scope: "row" }, first), rest.map((c, i) => h("td", { "data-title": head[i + 1] }, c)))))));
 }
 
 function costs(status) {
   const gib = (x) => (x === null ? "unknown" : `${(x / 2 ** 30).toFixed(2)} GiB`), line = (side, c) => [side, c.milliseconds === null ? "none yet" : `${c.milliseconds} ms`, c.answer_tokens === null ? "unknown" : `${c.prompt_tokens} + ${c.answer_tokens}`, gib(c.memory_estimate), gib(c.resident)];
-  return table("What an answer costs (medians)", ["side", "time", "tokens in + out", "memory by arithmetic", "held by llama.cpp"], [line(`A: ${status.a.name}`, status.a.cost), line(`B: ${status.b.name}`, status.b.cost)]);
+  return table("What an answer costs (medians)", ["side", "time", "tokens in + out", "memory by arithmetic", "held by llama.cpp"], [line(`A: ${status.a.name}`, status.a.cost), line(`B: ${status.b.name}`, status.b.cost)], true);
 }
 
 function state(test) {

@@ -6,8 +6,8 @@ const PLACES = ["best", "second", "third"];
 const percent = (x) => `${Math.round(100 * x)}%`;
 
 function table(titles, rows) {
-  return h("div", { class: "table" }, h("table", { class: "votes" }, h("thead", {}, h("tr", {}, titles.map((t) => h("th", { scope: "col" }, t)))),
-    h("tbody", {}, rows.map((row) => h("tr", {}, row.map((cell, i) => (i ? h("td", {}, cell) : h("th", { scope: "row" }, cell))))))));
+  return h("div", { class: "table" }, h("table", { class: "votes stack" }, h("thead", {}, h("tr", {}, titles.map((t) => h("th", { scope: "col" }, t)))),
+    h("tbody", {}, rows.map((row) => h("tr", {}, row.map((cell, i) => (i ? h("td", { "data-title": titles[i] }, cell) : h("th", { scope: "row" }, cell))))))));
 }
 
 function draw(w) {
