@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from test_council_commands import Person, one_sentence
 
+from scripted_author import speaking
 from tiny_model import build_tiny_model
 
 SHORT = ("--answer-tokens", 16)
@@ -93,10 +101,110 @@ def test_what_cannot_be_tested_is_refused_in_one_sentence(tester: Person) -> Non
     one_sentence(tester.types(*start, "--a", slug, "--b", "x", "--alpha", 0.9, *ask), 2, "alpha is 0.001 to 0.2")
 
 
+class Terminal:
+    """A command at a terminal of its own, as a person sits before it."""
+
+    def __init__(self, person: Person, *args: object) -> None:
+        import pty
+
+        self._ours, theirs = pty.openpty()
+        self.child = subprocess.Popen(person.command(*args), stdin=theirs, stdout=theirs, stderr=theirs, env=person.env)
+        os.close(theirs)
+
+    def reads(self, until: str) -> str:
+        """All it says up to and with `until`, or to its end."""
+        text = b""
+        while until.encode() not in text:
+            assert select.select([self._ours], [], [], 120)[0], text
+            try:
+                piece = os.read(self._ours, 4096)
+            except OSError:  # that is how the end of a terminal reads on Linux
+                break
+            if not piece:
+                break
+            text += piece
+        return text.decode("utf-8", "replace")
+
+    def types(self, text: str) -> None:
+        os.write(self._ours, text.encode())
+
+    def ends(self) -> tuple[int, str]:
+        """Exit code, and what it says until then."""
+        rest = self.reads("\0never")
+        code = self.child.wait(60)
+        os.close(self._ours)
+        return code, rest
+
+
+def alpha_or_beta(body: dict[str, Any]) -> str:
+    first = body["messages"][0]["content"]
+    return f"I am {'alpha' if 'alpha' in first else 'beta'} \x1b[31m red" if "Be " in first else "ready"
+
+
+ASKS = "q (leave)"
+
+
+@pytest.fixture
+def voter(tmp_path: Path) -> Iterator[Person]:
+    """Someone whose test `voices` compares two typed prompts on three questions."""
+    person = Person(tmp_path / "data")
+    for name in ("alpha", "beta"):
+        (tmp_path / f"{name}.md").write_text(f"Be {name}.\n", "utf-8")
+    (tmp_path / "questions.txt").write_text("What first?\nWhy not?\nHow long?\n", "utf-8")
+    with speaking(alpha_or_beta) as address:
+        assert person.types("models", "use", "--worker", address, "--lite").returncode == 0
+        person.json(
+            "ab", "start", "voices", "--a-file", tmp_path / "alpha.md", "--b-file", tmp_path / "beta.md", "--questions",
+            tmp_path / "questions.txt", "--json",
+        )  # fmt: skip
+        yield person
+
+
+def choice_of_alpha(said: str) -> str:
+    return "1" if said.index("I am alpha") < said.index("I am beta") else "2"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo terminals there")
+def test_votes_at_a_terminal_are_counted_for_whose_answer_it_was(voter: Person) -> None:
+    sits = Terminal(voter, "ab", "vote", "voices")
+    said = sits.reads(ASKS)
+    assert "Question 1:" in said
+    assert "\x1b[31m" not in said, "a model does not colour the terminal"
+    assert "alpha.md" not in said, "nobody's name before the vote"
+    sits.types("3\n")
+    assert "is not one of" in sits.reads(ASKS)
+    sits.types(f"{choice_of_alpha(said)}\n")
+    sits.types(f"{choice_of_alpha(sits.reads(ASKS))}\n")
+    sits.reads(ASKS)
+    sits.types("t\n")
+    code, rest = sits.ends()
+    assert code == 0
+    assert "All questions are asked" in rest
+    verdict = voter.json("ab", "status", "voices", "--json")["verdict"]
+    assert (verdict["a_wins"], verdict["b_wins"], verdict["ties"]) == (2, 0, 1)
+    told = voter.types("ab", "status", "voices").stdout
+    assert "model author at 127.0.0.1" in told
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo terminals there")
+@pytest.mark.parametrize(("key", "code"), [("q\n", 0), ("", 130)], ids=["q", "Ctrl-C"])
+def test_who_leaves_the_vote_finds_the_same_pair_again(voter: Person, key: str, code: int) -> None:
+    sits = Terminal(voter, "ab", "vote", "voices")
+    said = sits.reads(ASKS)
+    if key:
+        sits.types(key)
+    else:
+        sits.child.send_signal(signal.SIGINT)
+    ended, rest = sits.ends()
+    assert ended == code, rest
+    assert "Traceback" not in rest
+    waiting = voter.json("ab", "vote", "voices", "--json")
+    assert waiting["number"] == 1
+    assert waiting["question"] in said
+    assert voter.json("ab", "status", "voices", "--json")["asked"] == 1
+
+
 @pytest.mark.parametrize("args", [[], ["start"], ["vote"], ["status"], ["list"], ["stop"], ["delete"]])
 def test_help_shows_an_example(tester: Person, args: list[str]) -> None:
-    import subprocess
-    import sys
-
     result = subprocess.run([sys.executable, "-m", "innercouncil", "ab", *args, "--help"], capture_output=True, text=True, check=True)  # fmt: skip
     assert "Example" in result.stdout

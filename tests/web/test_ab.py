@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from browser import ARTEFACTS, Watched, chromium, run_py
 from playwright.sync_api import expect
 
+from scripted_author import speaking
 from tiny_model import build_tiny_model
 
 
@@ -63,13 +67,16 @@ def test_a_test_is_begun_voted_on_and_judged_in_the_browser(base: str) -> None:
         ARTEFACTS.mkdir(exist_ok=True)
         for number, button in ((1, "Answer 1 is better"), (2, "Answer 2 is better")):
             page.get_by_role("button", name="Next question").click()
-            expect(page.locator("#test")).to_contain_text(f"Question {number}:")
+            expect(page.locator("#test")).to_contain_text(f"Question {number}:", timeout=60_000)
             assert not {"planner", "doubter"} & set(page.locator("#test").inner_text().lower().split())
             page.screenshot(path=ARTEFACTS / "ab-vote.png", full_page=True)
             page.get_by_role("button", name=button).press("Enter")
             expect(page.locator("#verdict")).to_be_visible()
         expect(page.get_by_role("img", name="E-value after each of 2 votes")).to_be_visible()
         expect(page.locator("#test")).to_contain_text("What an answer costs")
+        expect(page.locator("#list")).to_contain_text("2 asked")
+        expect(page.locator("#test")).to_contain_text("Model: llama.cpp: tiny.gguf")
+        assert "/tiny.gguf" not in page.locator("#test").inner_text(), "the name of the file is enough"
         assert not watched.problems
         for width in (1280, 390):
             for dark in (False, True):
@@ -79,4 +86,41 @@ def test_a_test_is_begun_voted_on_and_judged_in_the_browser(base: str) -> None:
                 expect(page.locator("#verdict")).to_be_visible()
                 page.screenshot(path=ARTEFACTS / f"ab-{width}-{'dark' if dark else 'light'}.png", full_page=True)
                 assert page.evaluate("document.documentElement.scrollWidth") <= width
+                assert page.locator(".chart text").first.evaluate("(e) => e.getBoundingClientRect().height") >= 12
+                below = page.evaluate("(i) => document.querySelector(i).getBoundingClientRect().bottom", "#list")
+                form = page.evaluate("(i) => document.querySelector(i).getBoundingClientRect().top", "#start")
+                assert form - below >= 12, "the list and the form stand apart"
                 assert not seen.problems
+
+
+def test_a_pair_of_typed_prompts_is_cancelled_while_it_is_answered_and_asked_again(tmp_path: Path) -> None:
+    goes_on = threading.Event()
+
+    def answer(body: dict[str, Any]) -> str:
+        if body["messages"][0]["role"] == "system":
+            goes_on.wait(60)
+        return f"So it was said: {body['messages'][0]['content'][:20]}"
+
+    with speaking(answer) as model, run_py(tmp_path / "data") as base, chromium() as browser:
+        with httpx.Client(base_url=base) as client:
+            settings = client.get("/api/models").json()["settings"]
+            client.put("/api/models", json=settings | {"worker": model, "lite": True})
+        watched = Watched(browser, base)
+        page = watched.open("/ab")
+        page.locator("#name").fill("typed")
+        page.get_by_text("More", exact=True).click()
+        page.locator("#a_system").fill("Say alpha.")
+        page.locator("#b_system").fill("Say beta.")
+        page.locator("#questions").fill("What first?")
+        page.get_by_role("button", name="Begin").click()
+        page.get_by_role("button", name="Next question").click()
+        page.get_by_role("button", name="Cancel").click()
+        expect(page.locator("#notices")).to_contain_text("Cancelled")
+        expect(page.locator("#test")).to_contain_text("0 of 1 questions asked")
+        goes_on.set()
+        page.get_by_role("button", name="Next question").click()
+        expect(page.locator("#test")).to_contain_text("So it was said: Say alpha.", timeout=60_000)
+        expect(page.locator("#test")).to_contain_text("So it was said: Say beta.")
+        page.get_by_role("button", name="Tie").click()
+        expect(page.locator("#list")).to_contain_text("1 asked")
+        assert not watched.problems

@@ -8,16 +8,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import httpx
 import pytest
 from browser import ARTEFACTS, Watched, chromium, run_py
 from playwright.sync_api import Browser, Page, expect
 
+from baseline_sessions import hold
+from innercouncil.store.database import Database
+from innercouncil.store.workspace import Workspace
 from scripted_author import serving
 from tiny_model import build_tiny_model
 
 PAGES = {
     "room": "/", "personas": "/personas", "persona": "/personas/software-builder", "sessions": "/sessions", "map": "/map",
     "import": "/import", "models": "/models", "dashboard": "/dashboard", "behind": "/dashboard/sessions?figure=board",
+    "ab-tests": "/ab", "worth-it": "/worth",
 }  # fmt: skip
 UNNAMED = """() => [...document.querySelectorAll('button, a[href], input, select, textarea, canvas, summary')].filter((e) => e.checkVisibility()).filter((e) =>
   !(e.getAttribute('aria-label') || e.textContent.trim() || [...(e.labels || [])].some((l) => l.textContent.trim()))).map((e) => e.outerHTML)"""
@@ -295,10 +300,32 @@ def test_a_point_of_the_map_shows_its_message(lived: Place) -> None:
     assert not watched.problems
 
 
+@pytest.fixture(scope="module")
+def judged(lived: Place) -> Place:
+    """The same with an A/B test that has a vote, a session that was judged against its baselines, and one that waits."""
+    database = Database(Workspace(lived.home / "data").database)
+    for n in range(2):
+        hold(
+            database,
+            f"Which of the {n + 2} ways is worth it, and how would we know before we have walked it to its end?",
+        )
+    database.close()
+    with httpx.Client(base_url=lived.base, timeout=60) as client:
+        session = client.get("/api/worth/trial").json()["trial"]["session"]
+        assert client.post(f"/api/worth/{session}", json={"tiers": [[0], [1, 2]]}).status_code == 201
+        sides = {"a": {"persona": "software-builder"}, "b": {"system": "Answer in one word."}}
+        body = {"name": "one-word-or-many", **sides, "questions": ["What first?", "Why?"], "answer_tokens": 24}
+        assert client.post("/api/ab", json=body).status_code == 201
+        job = client.post("/api/ab/one-word-or-many/next").json()["job"]
+        assert '"state":"done"' in client.get(f"/api/jobs/{job}/events").text
+        assert client.post("/api/ab/one-word-or-many/vote", json={"number": 1, "choice": "first"}).status_code == 200
+    return lived
+
+
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_every_page_fits_names_its_controls_and_asks_nobody_else(lived: Place, width: int, dark: bool) -> None:
-    watched = Watched(lived.browser, lived.base, width=width, dark=dark)
+def test_every_page_fits_names_its_controls_and_asks_nobody_else(judged: Place, width: int, dark: bool) -> None:
+    watched = Watched(judged.browser, judged.base, width=width, dark=dark)
     pages = dict(PAGES)
     watched.open("/sessions")
     first = watched.page.locator("#list h3 a").first

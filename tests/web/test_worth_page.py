@@ -45,5 +45,7 @@ def test_a_person_judges_blindly_and_sees_the_sum(tmp_path: Path) -> None:
             shown = seen.open("/worth")
             expect(shown.locator("#meter tbody tr").first).to_be_visible()
             assert shown.evaluate("document.documentElement.scrollWidth <= innerWidth"), width
+            hidden = "[...document.querySelectorAll('.table')].filter((t) => t.scrollWidth > t.clientWidth).length"
+            assert shown.evaluate(hidden) == 0, "the verdict is seen without scrolling sideways"
             shown.screenshot(path=ARTEFACTS / f"worth-{width}-{'dark' if dark else 'light'}.png", full_page=True)
             assert not seen.problems

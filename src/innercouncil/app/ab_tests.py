@@ -20,6 +20,7 @@ from innercouncil.app.personas import SYSTEM_CHARS
 from innercouncil.council import texts
 from innercouncil.council.deliberation import MAX_WORKERS, Deliberation
 from innercouncil.evaluation import ab_test as statistics
+from innercouncil.llm.select import parse_model
 from innercouncil.model.ab import (
     AbOptions,
     AbTest,
@@ -65,6 +66,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """Where a test stands."""
 
     test: AbTest
+    model: str
+    """Who answers, in words for a person: of a file its name only."""
     verdict: Verdict
     words: str
     """The verdict as a sentence."""
@@ -370,7 +373,7 @@ def report(house: House, name: str) -> Report:
     verdict = statistics.judge(_outcomes(trials), test.options)
     cost_a, cost_b = statistics.costs(trials)
     return Report(
-        test=test, verdict=verdict, words=words_of(test, verdict), power=statistics.power_table(test.options),
+        test=test, model=parse_model(test.worker_model).label, verdict=verdict, words=words_of(test, verdict), power=statistics.power_table(test.options),
         cost_a=cost_a, cost_b=cost_b, open_trial=next((t.number for t in trials if t.choice is None), None),
         asked=len(trials), orders=tuple(t.first for t in trials if t.choice is not None),
     )  # fmt: skip

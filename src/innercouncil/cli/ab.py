@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from innercouncil.cli.options import JSON, WORKSPACE, with_options
-from innercouncil.cli.terminal import clean, in_house, print_json
+from innercouncil.cli.terminal import asking, clean, in_house, print_json
 from innercouncil.model.ab import AbOptions, Choice, Trial
 from innercouncil.model.errors import UsageError
 
@@ -121,13 +121,18 @@ async def _vote_on(house: House, name: str) -> None:
         first, second = trial.shown
         click.echo(f"\nQuestion {trial.number}: {clean(trial.question)}")
         click.echo(f"\n--- Answer 1 ---\n{clean(first.text)}\n\n--- Answer 2 ---\n{clean(second.text)}\n")
-        key = click.prompt("Which is better? 1, 2, t (tie) or q (leave)", type=click.Choice(list(_KEYS)))
+        with asking():
+            key = click.prompt("Which is better? 1, 2, t (tie) or q (leave)", type=click.Choice(list(_KEYS)))
         choice = _KEYS[key]
         if choice is None:
             return
         ab_tests.vote(house, name, trial.number, choice)
-        if ab_tests.report(house, name).verdict.state != "open":
-            click.echo(ab_tests.report(house, name).words)
+        found = ab_tests.report(house, name)
+        if found.verdict.state != "open":
+            click.echo(found.words)
+            return
+        if found.asked == len(found.test.questions):
+            click.echo(f"{found.words} All questions are asked; add some with --questions.")
             return
 
 

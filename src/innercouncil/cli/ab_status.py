@@ -19,7 +19,7 @@ def status_data(report: Report) -> dict[str, Any]:
         "name": test.name, "made_at": test.made_at, "stopped_at": test.stopped_at, "words": report.words,
         "a": {"kind": test.a.kind, "name": test.a.name, "cost": msgspec.to_builtins(report.cost_a)},
         "b": {"kind": test.b.kind, "name": test.b.name, "cost": msgspec.to_builtins(report.cost_b)},
-        "model": test.worker_model, "options": msgspec.to_builtins(test.options),
+        "model": report.model, "options": msgspec.to_builtins(test.options),
         "verdict": msgspec.to_builtins(report.verdict), "power": msgspec.to_builtins(report.power),
         "open_trial": report.open_trial, "asked": report.asked, "questions": len(test.questions),
         "orders": list(report.orders),
@@ -30,7 +30,7 @@ def status_lines(report: Report) -> list[str]:
     """The report as lines for a person."""
     test, verdict = report.test, report.verdict
     lines = [
-        f"{test.name}: A = {test.a.name}, B = {test.b.name}, model {test.worker_model}",
+        f"{test.name}: A = {test.a.name}, B = {test.b.name}, model {report.model}",
         report.words,
         f"Votes: A {verdict.a_wins}, B {verdict.b_wins}, ties {verdict.ties} (not counted); e-value {verdict.e_value:.2f}, "
         f"enough at {1 / test.options.alpha:.0f}",

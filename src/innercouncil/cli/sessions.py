@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from innercouncil.cli.options import JSON, WORKSPACE
-from innercouncil.cli.terminal import clean, in_house, print_json
+from innercouncil.cli.terminal import asking, clean, in_house, print_json
 from innercouncil.model.errors import UsageError, WorkspaceError
 
 if TYPE_CHECKING:
@@ -155,8 +155,9 @@ def delete(session: str, yes: bool, workspace: Path) -> None:
         question = " ".join(clean(house.sessions.get(found).council.question).split())[:100]
         after = len(house.sessions.followups(found))
         more = f" and the {after} that follow up on it and quote it" if after else ""
-        if not yes and not click.confirm(f"Delete {found[:8]} ({question}){more} for good?", err=True):
-            return False
+        with asking():
+            if not yes and not click.confirm(f"Delete {found[:8]} ({question}){more} for good?", err=True):
+                return False
         house.sessions.delete(found)
         return True
 

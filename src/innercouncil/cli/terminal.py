@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -28,6 +30,19 @@ def clean(text: str) -> str:
 def print_json(data: object) -> None:
     """Data as indented JSON on stdout."""
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(data), indent=2).decode("utf-8") + "\n")
+
+
+@contextmanager
+def asking() -> Iterator[None]:
+    """Put a question to the person within `in_house`: Ctrl-C ends it at once.
+
+    asyncio takes Ctrl-C to itself and cancels at the next await, which does not come before the question is answered.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def in_house(workspace: Path, work: Callable[[House], Awaitable[T]]) -> T:

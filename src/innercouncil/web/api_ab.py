@@ -230,7 +230,7 @@ def _status(report: ab_tests.Report) -> AbStatus:
     test = report.test
     return AbStatus(
         AbSide(test.a.name, report.cost_a), AbSide(test.b.name, report.cost_b), report.words, report.verdict,
-        report.power, test.options.alpha, test.worker_model,
+        report.power, test.options.alpha, report.model,
     )  # fmt: skip
 
 

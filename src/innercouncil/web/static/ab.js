@@ -3,15 +3,10 @@ import { get, send, remove } from "./api.js";
 import { followJob } from "./jobs.js";
 import { chart } from "./ab_chart.js";
 import { pairs } from "./ab_pairs.js";
+import { percent, table } from "./figures.js";
 
 const url = (name) => `/api/ab/${encodeURIComponent(name)}`;
-const percent = (x) => `${Math.round(100 * x)}%`;
 const names = (text) => text.split(",").map((s) => s.trim()).filter(Boolean);
-
-function table(caption, head, rows) {
-  return h("div", { class: "table" }, h("table", { class: "votes" }, h("caption", { class: "quiet" }, caption), h("thead", {}, h("tr", {}, head.map((t) => h("th", { scope: "col" }, t)))),
-    h("tbody", {}, rows.map(([first, ...rest]) => h("tr", {}, h("th", { scope: "row" }, first), rest.map((c) => h("td", {}, c)))))));
-}
 
 function costs(status) {
   const gib = (x) => (x === null ? "unknown" : `${(x / 2 ** 30).toFixed(2)} GiB`), line = (side, c) => [side, c.milliseconds === null ? "none yet" : `${c.milliseconds} ms`, c.answer_tokens === null ? "unknown" : `${c.prompt_tokens} + ${c.answer_tokens}`, gib(c.memory_estimate), gib(c.resident)];
@@ -22,7 +17,7 @@ function state(test) {
   const s = test.status, v = s.verdict, over = (n) => (n === null ? "over 3000" : n);
   return [h("p", { id: "verdict" }, h("strong", {}, s.words)),
     h("p", {}, `A: ${s.a.name} has ${v.a_wins}, B: ${s.b.name} has ${v.b_wins}; ties ${v.ties}, not counted. E-value ${v.e_value.toFixed(2)}, enough at ${Math.round(1 / s.alpha)}. B wins ${percent(v.low)} to ${percent(v.high)} of votes. Model: ${s.model}.`),
-    v.path.length ? chart(v.path, 1 / s.alpha) : null,
+    v.path.length ? chart(v.path, 1 / s.alpha, $("test").clientWidth) : null,
     v.path.length ? h("details", {}, h("summary", {}, "The e-values as a table"), table("E-value after each vote", ["vote", "e-value"], v.path.map((e, i) => [i + 1, e.toFixed(2)]))) : null,
     test.asked ? costs(s) : null,
     table("Votes it takes", ["prefer one", "median", "80% of tests by", "looked at once"], s.power.map((n) => [percent(n.win_rate), over(n.median), over(n.most), n.fixed]))];
@@ -38,11 +33,16 @@ function ballot(test) {
 
 function actions(test) {
   const next = guard(async (event) => {
+    let stopped = false;
     event.target.disabled = true;
     try {
+      const { job } = await send("POST", `${url(test.name)}/next`);
       const bar = h("progress", { max: 2, value: 0, "aria-label": "Both sides answer" });
-      event.target.after(bar);
-      await followJob((await send("POST", `${url(test.name)}/next`)).job, (j) => { bar.value = j.done; });
+      event.target.after(bar, h("button", { class: "second small", onclick: guard(async () => { stopped = true; await remove(`/api/jobs/${job}`); }) }, "Cancel"));
+      await followJob(job, (j) => { bar.value = j.done; });
+    } catch (error) {
+      if (!stopped) throw error;
+      say("Cancelled: this question is asked again next time.", "good");
     } finally { await open(test.name); }
   });
   const more = h("textarea", { rows: "2" });
@@ -56,7 +56,11 @@ function actions(test) {
 function show(test) {
   $("test").replaceChildren(h("div", { class: "panel" }, ...[h("h2", { tabindex: "-1" }, test.name), ...(test.waiting ? ballot(test) : state(test)), test.asked && !test.waiting && pairs(test.name), ...actions(test)].filter(Boolean)));
   $("test").querySelector("h2").focus();
+  const told = [...$("list").children].find((row) => row.dataset.name === test.name);
+  if (told) told.querySelector(".quiet").textContent = counted(test, told.dataset.day);
 }
+
+const counted = (test, begun) => `${begun} · ${test.asked} asked · ${test.running ? "running" : "over"}`;
 
 async function open(name) {
   history.replaceState(null, "", `/ab?test=${encodeURIComponent(name)}${location.hash}`);
@@ -65,15 +69,15 @@ async function open(name) {
 
 async function load() {
   const { tests, bundled } = await get("/api/ab");
-  $("list").replaceChildren(...tests.map((t) => h("li", { class: "card row" }, h("button", { class: "second small", onclick: guard(() => open(t.name)) }, `Open ${t.name}`), h("span", { class: "quiet" }, `${day(t.made_at)} · ${t.asked} asked · ${t.running ? "running" : "over"}`))));
+  $("list").replaceChildren(...tests.map((t) => h("li", { class: "card row", "data-name": t.name, "data-day": day(t.made_at) }, h("button", { class: "second small", onclick: guard(() => open(t.name)) }, `Open ${t.name}`), h("span", { class: "quiet" }, counted(t, day(t.made_at))))));
   $("bundled").textContent = bundled ? `Left empty, the ${bundled} questions that come with innercouncil are asked.` : "Each is asked once.";
   $("questions").required = !bundled;
 }
 
-const side = (id) => ({ persona: $(id).value.trim(), council: names($(`${id}_council`).value) });
+const side = (id) => ({ persona: $(id).value.trim(), system: $(`${id}_system`).value, council: names($(`${id}_council`).value) });
 $("start").addEventListener("submit", guard(async (event) => {
   event.preventDefault();
-  const body = { name: $("name").value.trim(), a: side("a"), b: { ...side("b"), system: $("system").value }, questions: $("questions").value.split("\n"), answer_tokens: Number($("answer_tokens").value), max_votes: Number($("max_votes").value) };
+  const body = { name: $("name").value.trim(), a: side("a"), b: side("b"), questions: $("questions").value.split("\n"), answer_tokens: Number($("answer_tokens").value), max_votes: Number($("max_votes").value) };
   const test = await send("POST", "/api/ab", body);
   await load();
   say("The test has begun.", "good");

@@ -1,6 +1,6 @@
 // The e-value over the votes as an SVG: logarithmic, with the line at which a winner is named.
 
-const SVG = "http://www.w3.org/2000/svg", WIDTH = 640, HEIGHT = 200, PAD = 36;
+const SVG = "http://www.w3.org/2000/svg", MOST = 640, HEIGHT = 200, PAD = 36, FRAME = 34;
 
 function part(tag, attributes, text = "") {
   const node = document.createElementNS(SVG, tag);
@@ -9,7 +9,9 @@ function part(tag, attributes, text = "") {
   return node;
 }
 
-export function chart(path, enough) {
+/** `room`: width of the panel the chart will stand in; drawn at that size, its labels are as large as other text. */
+export function chart(path, enough, room) {
+  const WIDTH = Math.max(240, Math.min(MOST, room - FRAME));
   const logs = [0, ...path.map((e) => Math.log10(e))], edge = Math.log10(enough);
   const top = Math.max(edge, ...logs) + 0.2, bottom = Math.min(0, ...logs) - 0.2;
   const x = (i) => PAD + (i / path.length) * (WIDTH - 2 * PAD), y = (v) => PAD / 2 + ((top - v) / (top - bottom)) * (HEIGHT - 1.5 * PAD);

@@ -1,4 +1,4 @@
-// What every section of the dashboard is made of: tables, links to the sessions behind a figure, and waiting.
+// What pages with figures are made of: tables, links to the sessions behind a figure, and waiting.
 import { h } from "./dom.js";
 
 export const percent = (x) => `${Math.round(100 * x)}%`;
@@ -12,14 +12,14 @@ export const behind = (figure, given) => `/dashboard/sessions?${new URLSearchPar
 /** A link to the sessions behind a figure. */
 export const sessions = (href, n, about) => h("a", { href, "aria-label": `${many(n, "session")} behind ${about}` }, many(n, "session"));
 
-/** A table with a caption, a row header in each row, and the same figures as CSV. */
+/** A table with a caption, a row header in each row, and the same figures as CSV where there is a file of them. */
 export function table(caption, head, rows, file) {
   // The roles are those the elements have; on a narrow screen rows are drawn as blocks, which would take them away.
   const cells = (row) => row.map((cell, n) => (n ? h("td", { role: "cell", "data-head": head[n] }, cell) : h("th", { scope: "row", role: "rowheader" }, cell)));
   return h("div", {}, h("div", { class: "table" }, h("table", { class: "votes figures", role: "table" }, h("caption", {}, caption),
     h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, head.map((t) => h("th", { scope: "col", role: "columnheader" }, t)))),
     h("tbody", { role: "rowgroup" }, rows.map((row) => h("tr", { role: "row" }, cells(row)))))),
-    h("p", { class: "quiet" }, h("a", { href: file, download: "" }, `${caption} as CSV`)));
+    file ? h("p", { class: "quiet" }, h("a", { href: file, download: "" }, `${caption} as CSV`)) : null);
 }
 
 /** A box for a chart; the figures it holds are in the table after it. */

@@ -1,22 +1,16 @@
 import { $, h, say, guard } from "./dom.js";
 import { get, send } from "./api.js";
+import { percent, table } from "./figures.js";
 
 const PARTS = { council: "the council", alone: "the synthesizer alone", samples: "plain samples" };
 const PLACES = ["best", "second", "third"];
-const percent = (x) => `${Math.round(100 * x)}%`;
-
-function table(titles, rows) {
-  return h("div", { class: "table" }, h("table", { class: "votes" }, h("thead", {}, h("tr", {}, titles.map((t) => h("th", { scope: "col" }, t)))),
-    h("tbody", {}, rows.map((row) => h("tr", {}, row.map((cell, i) => (i ? h("td", {}, cell) : h("th", { scope: "row" }, cell))))))));
-}
 
 function draw(w) {
   const alone = w.costs.find((c) => c.part === "alone");
   $("meter").replaceChildren(...[h("p", {}, h("strong", {}, w.words)),
-    w.contests.length ? table(["against", "judged by", "council better", "baseline better", "alike", "council preferred (95%)", "evidence, 20 is enough", "worth it"],
+    w.contests.length ? table("How it was judged", ["against", "judged by", "council better", "baseline better", "alike", "council preferred (95%)", "evidence, 20 is enough", "worth it"],
       w.contests.map((c) => [PARTS[c.baseline], c.judge === "person" ? "you" : "models", `${c.wins}`, `${c.losses}`, `${c.ties}`, c.wins + c.losses ? `${percent(c.share)} (${percent(c.low)} to ${percent(c.high)})` : "–", c.evidence.toPrecision(2), c.verdict])) : null,
-    w.costs.length ? h("h3", {}, "What a question takes") : null,
-    w.costs.length ? table(["", "seconds", "tokens", "times the synthesizer alone"], w.costs.map((c) => [PARTS[c.part], c.seconds.toFixed(1), `${Math.round(c.tokens)}`, alone && alone.seconds ? (c.seconds / alone.seconds).toFixed(1) : "–"])) : null,
+    w.costs.length ? table("What a question takes", ["", "seconds", "tokens", "times the synthesizer alone"], w.costs.map((c) => [PARTS[c.part], c.seconds.toFixed(1), `${Math.round(c.tokens)}`, alone && alone.seconds ? (c.seconds / alone.seconds).toFixed(1) : "–"])) : null,
     ...w.notes.map((n) => h("p", { class: "quiet" }, n))].filter(Boolean));
 }
 
