@@ -143,7 +143,10 @@ def hold(store: SessionStore, draw: random.Random, n: int, seated: list[tuple[st
         for at, who in enumerate(seats)
     )
     question = f"{QUESTIONS[n % len(QUESTIONS)]} ({n})"
-    session = store.begin(Council(question=question, workers=workers, worker_model="m", synthesizer_model="s"))
+    options = CouncilOptions(seed=n)
+    session = store.begin(
+        Council(question=question, workers=workers, worker_model="m", synthesizer_model="s", options=options)
+    )
     answers = []
     for at, who in enumerate(seats):
         said = " ".join(draw.choices(WORDS[who].split(), k=draw.randint(20, 120)))

@@ -310,7 +310,7 @@ def test_an_empty_workspace_says_what_is_missing(tmp_path: Path, browser: Browse
         expect(page.locator("#standings")).to_contain_text("Not enough votes yet: 10 more questions with your vote")
         expect(page.locator("#twins")).to_contain_text("innercouncil evaluate twins")
         expect(page.locator("#adherence")).to_contain_text("innercouncil evaluate adherence")
-        expect(page.locator("#worth")).to_contain_text("No session has a baseline yet")
+        expect(page.locator("#worth")).to_contain_text("no session has a baseline to judge against")
         expect(page.locator("#ab")).to_contain_text("No test yet")
         page.screenshot(path=ARTEFACTS / "dashboard-empty.png", full_page=True)
         (workspace.prompts / "twins.json").write_text("{", "utf-8")

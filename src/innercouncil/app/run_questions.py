@@ -200,6 +200,13 @@ class Run:
             return "given up" if len(tries) >= TRIES else "failed"
         return "done" if record.status == "done" else "cut off"
 
+    def _of(self, question: str) -> CouncilOptions:
+        """The options with a seed of the question's own: random numbers shared by all would make their answers depend on
+        each other, and whoever compares personas would take a seat's luck for a voice.
+        """
+        seed = (self._options.seed + int(_digest(question)[:7], 16)) % 2**31
+        return msgspec.structs.replace(self._options, seed=seed)
+
     def _adopt(self, question: str) -> None:
         """A kill between a session's begin and the line that names it: find the session by what it asks."""
         tries = self._batch.tries(_digest(question))
@@ -212,7 +219,7 @@ class Run:
                 if summary.created_at < tries[-1].at:
                     return
                 record = self._house.sessions.get(summary.id)
-                if record.council.question == question and record.council.options == self._options:
+                if record.council.question == question and record.council.options == self._of(question):
                     self._batch.write(msgspec.structs.replace(tries[-1], session=record.id))
                     return
             if page.next is None:
@@ -239,7 +246,7 @@ class Run:
     async def _begin(self, question: str) -> SessionRecord:
         mark, at = _digest(question), _now()
         self._batch.write(Begun(question=mark, at=at))
-        session = await self._house.ask(question, personas=self._personas, options=self._options)
+        session = await self._house.ask(question, personas=self._personas, options=self._of(question))
         self._batch.write(Begun(question=mark, at=at, session=session))
         return await self._ended(session, set())
 
