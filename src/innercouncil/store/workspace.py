@@ -67,6 +67,7 @@ class Workspace:
         self.redactions = self.prompts / "redaction_report.json"
         self.model_prompts = self.prompts / "model_prompts.json"
         self.prompt_quality = self.prompts / "prompt_quality.json"
+        self.lora_training = self.personas / "lora_training"
         self.report = root / "report.html"
         self.stamps = root / ".innercouncil"
         self.modes = self.stamps / "modes.npz"
@@ -75,6 +76,7 @@ class Workspace:
         self.offline_personas = self.stamps / "offline_personas.json"
         self.base = self.stamps / "base.json"
         self.answer_styles = self.stamps / "answer_styles.json"
+        self.training_answers = self.stamps / "training_answers.jsonl"
         self.database = root / "council.db"
 
     def prepare(self) -> None:
