@@ -140,6 +140,23 @@ def prepare_training_data(
     return report
 
 
+def last_report(workspace: Workspace) -> PrepareReport | None:
+    """What the last run found, None where there was none or an earlier version wrote it."""
+    try:
+        return msgspec.json.decode((workspace.lora_training / "report.json").read_bytes(), type=PrepareReport)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def settings_again(report: PrepareReport) -> PrepareSettings:
+    """The settings of a run, to do it again; the tokenizer is looked for anew."""
+    known = {
+        f: getattr(report, f)
+        for f in ("mode", "max_length", "sources", "neutral", "held_out", "own", "questions", "seed")
+    }
+    return msgspec.convert(known, PrepareSettings)
+
+
 def _answered(
     workspace: Workspace, found: Sequence[PersonaDrafts], model: ChosenModel | None, asked: Sequence[str] | None,
     redact: Redact, stage: Callable[[str], Progress],
@@ -328,6 +345,6 @@ def _report(
     return PrepareReport(
         mode=settings.mode, base=TARGETS[settings.mode].base, max_length=settings.length, tokens_by=counter.name,
         tokens_estimated=counter.estimated, seed=settings.seed, held_out=settings.held_out, neutral=settings.neutral,
-        sources=settings.sources, personas=tuple(reports), redacted=redacted,
+        sources=settings.sources, own=settings.own, questions=settings.questions, personas=tuple(reports), redacted=redacted,
         sha256=hashlib.sha256(digests.encode()).hexdigest(),
     )  # fmt: skip
