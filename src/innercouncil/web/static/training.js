@@ -25,6 +25,7 @@ async function load() {
   $("training-state").textContent = report
     ? `${count(report.train.rows, "row")} to train on, ${report.eval.rows} held out, ${count(awaiting.length, "question")} waiting for an answer in this persona's voice.`
     : "No rows have been made yet.";
+  $("waiting").hidden = !awaiting.length;
   $("awaiting").replaceChildren(...awaiting.map(card));
 }
 
