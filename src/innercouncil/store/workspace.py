@@ -69,6 +69,7 @@ class Workspace:
         self.prompt_quality = self.prompts / "prompt_quality.json"
         self.adherence = self.prompts / "adherence.json"
         self.adherence_checklists = self.prompts / "adherence_checklists.json"
+        self.lora_training = self.personas / "lora_training"
         self.report = root / "report.html"
         self.stamps = root / ".innercouncil"
         self.modes = self.stamps / "modes.npz"
@@ -79,6 +80,7 @@ class Workspace:
         self.adherence_answers = self.stamps / "adherence_answers.jsonl"
         self.adherence_judgements = self.stamps / "adherence_judgements.jsonl"
         self.answer_styles = self.stamps / "answer_styles.json"
+        self.training_answers = self.stamps / "training_answers.jsonl"
         self.database = root / "council.db"
 
     def prepare(self) -> None:
