@@ -76,6 +76,9 @@ class Workspace:
         self.base = self.stamps / "base.json"
         self.answer_styles = self.stamps / "answer_styles.json"
         self.database = root / "council.db"
+        self.lora_training = self.personas / "lora_training"
+        # The plan's paths: data/ and loras/ lie side by side; a workspace of another name holds its adapters itself.
+        self.loras = (root.parent if root.name == "data" else root) / "loras"
 
     def prepare(self) -> None:
         """Make the folders."""

@@ -1,0 +1,15 @@
+"""`innercouncil tune …`: adapters for personas."""
+
+from __future__ import annotations
+
+import click
+
+from innercouncil.cli.tune_train import check
+
+
+@click.group(epilog="Example: innercouncil tune check --persona software-builder --mode 16GB")
+def tune() -> None:
+    """Train a small adapter (LoRA) for a persona, where its prompt is not enough."""
+
+
+tune.add_command(check)
