@@ -22,7 +22,7 @@ _COMMANDS = {
     "sessions": "Search, show, resume, export, import or delete sessions.",
     "ab": "Test two variants against each other, blind.",
     "standings": "Whose answers win, in your eyes and the models', with intervals.",
-    "tune": "Train a small adapter (LoRA) for a persona: check, train, export.",
+    "tune": "Train a small adapter for a persona.",
     "models": "Which models the council uses; fetch them.",
     "doctor": "What is there, what fits this machine, and what to do.",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from innercouncil.cli.tune_train import check
+from innercouncil.cli.tune_train import check, export, train
 
 
 @click.group(epilog="Example: innercouncil tune check --persona software-builder --mode 16GB")
@@ -13,3 +13,5 @@ def tune() -> None:
 
 
 tune.add_command(check)
+tune.add_command(train)
+tune.add_command(export)

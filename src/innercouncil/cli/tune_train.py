@@ -13,13 +13,19 @@ from rich.table import Table
 from rich.text import Text
 
 from innercouncil.app.tune_plan import check_training, jobs_of
+from innercouncil.app.tune_train import Trained, export_gguf, train_each
 from innercouncil.cli.options import JSON, WORKSPACE, with_options
+from innercouncil.cli.progress import StageProgress
 from innercouncil.cli.terminal import clean, print_json
+from innercouncil.cli.tune_watch import TrainingWatch, duration
+from innercouncil.model.errors import TrainingError, UsageError
 from innercouncil.model.training import TrainingCheck, Wish
-from innercouncil.store.workspace import Workspace
+from innercouncil.store.workspace import Workspace, writing
+from innercouncil.tuning.gguf import OutType
 from innercouncil.tuning.hardware import look
 from innercouncil.tuning.memory import GIB
 from innercouncil.tuning.plan import DEFAULT_BASE, MODES
+from innercouncil.tuning.script import script_name, training_script
 
 _FILE: Final = click.Path(path_type=Path, dir_okay=False)
 _FOLDER: Final = click.Path(path_type=Path, file_okay=False)
@@ -80,6 +86,106 @@ def check(workspace: Path, **options: Any) -> None:
         sys.exit(1)
 
 
+@click.command(epilog="Example: innercouncil tune train --persona software-builder --mode 16GB")
+@with_options(
+    WORKSPACE, *JOB_OPTIONS, *WISH_OPTIONS,
+    click.option("--check-only", is_flag=True, help="Only say what is there, what it needs, and what to install."),
+    _both("generate-script", is_flag=True, help="Only write train_PERSONA_lora.py, which does the same elsewhere."),
+    click.option("--refresh", is_flag=True, help="Begin anew, even where an adapter or a checkpoint is there."),
+    click.option("--yes", is_flag=True, help="Take a smaller plan without asking where memory runs out."),
+    JSON,
+)  # fmt: skip
+def train(workspace: Path, **options: Any) -> None:
+    """Train the adapter of a persona, or of several, one after another.
+
+    The loss is taken over the persona's own words only; the best state by held-out loss is kept. Interrupted or killed, the
+    same command goes on from the last checkpoint. In the end OUTPUT holds the adapter for PEFT, its GGUF, and its card.
+    """
+    checks = checks_of(workspace, options)
+    if options["check_only"]:
+        show_checks(checks, as_json=options["as_json"])
+        if any(c.problems for c in checks):
+            sys.exit(1)
+        return
+    if options["generate_script"]:
+        for c in checks:
+            write_script(c)
+        return
+    problems = list(dict.fromkeys(f"{c.plan.slug}: {p}" if len(checks) > 1 else p for c in checks for p in c.problems))
+    if problems:
+        raise TrainingError(" ".join(problems))
+    done = _train(checks, options)
+    if options["as_json"]:
+        print_json([d.card if d.card is not None else {"persona": d.slug, "problem": d.problem} for d in done])
+    if any(d.problem for d in done):
+        sys.exit(1)
+
+
+@click.command(epilog="Example: innercouncil tune export --persona software-builder --outtype f32")
+@with_options(
+    WORKSPACE,
+    click.option("--persona", metavar="SLUG", help="Whose adapter."),
+    click.option("--adapter", type=_FOLDER, help="Or the folder of any PEFT adapter."),
+    _both("base-model", metavar="NAME|DIR", help="Its base, where the folder has no card of ours."),
+    click.option("--output", type=_FILE, help="The file to write (default: adapter.gguf in that folder)."),
+    click.option("--outtype", type=click.Choice(["f16", "f32"]), default="f16", show_default=True, help="Width of the numbers."),
+)  # fmt: skip
+def export(
+    workspace: Path,
+    persona: str | None,
+    adapter: Path | None,
+    base_model: str | None,
+    output: Path | None,
+    outtype: OutType,
+) -> None:
+    """Write an adapter as GGUF for llama.cpp. For PEFT and vLLM the folder itself is the export."""
+    if (persona is None) == (adapter is None):
+        raise UsageError("Say whose adapter with --persona, or which folder with --adapter.")
+    folder = adapter or Workspace(workspace).loras / f"persona_{persona}"
+    file, modules = export_gguf(folder, base_model, output, outtype)
+    click.echo(f"{file}: {modules} modules, {file.stat().st_size / 1e6:.1f} MB.")
+
+
+def write_script(c: TrainingCheck) -> None:
+    """Write the script of a plan into this folder."""
+    path = Path(script_name(c.plan.slug))
+    with writing(path) as out:
+        out.write(training_script(c).encode())
+    click.echo(f"Wrote {path}; it needs only the packages it lists.")
+
+
+def _train(checks: list[TrainingCheck], options: dict[str, Any]) -> list[Trained]:
+    done = []
+    with StageProgress() as progress:
+        watch = TrainingWatch(progress, live=sys.stderr.isatty())
+
+        def agrees(smaller: TrainingCheck, step: str) -> bool:
+            with progress.paused():
+                return _agrees(smaller, step, yes=options["yes"])
+
+        for result in train_each(checks, wish_of(options), watch=watch, agrees=agrees, refresh=options["refresh"]):
+            done.append(result)
+            with progress.paused():
+                click.echo(_told(result), err=True)
+    return done
+
+
+def _agrees(smaller: TrainingCheck, step: str, *, yes: bool) -> bool:
+    click.echo(f"Memory ran out. A smaller plan: {step}; it needs {smaller.need / GIB:.2f} GiB.", err=True)
+    if yes or not sys.stdin.isatty():
+        return yes
+    return click.confirm("Go on with it?", default=True, err=True)
+
+
+def _told(result: Trained) -> str:
+    if result.card is None:
+        return f"{clean(result.slug)}: {clean(result.problem)}"
+    card = result.card
+    held = f", held-out loss {card.best_loss:.4f} at step {card.best_step}" if card.best_loss is not None else ""
+    before = " (done before)" if result.kept else f" in {duration(card.seconds)}"
+    return f"{clean(result.slug)}: adapter {card.id}{before}{held}, {card.supervised_tokens:,} supervised tokens."
+
+
 def checks_of(workspace: Path, options: dict[str, Any]) -> list[TrainingCheck]:
     """One check for every persona of the options."""
     wish = wish_of(options)
@@ -132,7 +238,7 @@ def _print_check(console: Console, c: TrainingCheck) -> None:
     _say(console, Text(f"The adapter has {c.adapter_parameters:,} numbers: {size}."))
     if c.seconds is not None:
         assumed = "from the measured speed, of which a training is assumed to reach 35%"
-        _say(console, Text(f"Expected time: {_duration(c.seconds)} ({assumed})."))
+        _say(console, Text(f"Expected time: {duration(c.seconds)} ({assumed})."))
     for note in c.notes:
         _say(console, Text(clean(note), style="dim"))
     for problem in c.problems:
@@ -141,9 +247,3 @@ def _print_check(console: Console, c: TrainingCheck) -> None:
 
 def _say(console: Console, text: Text) -> None:
     console.print(text, soft_wrap=True)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -67,6 +67,7 @@ class Workspace:
         self.redactions = self.prompts / "redaction_report.json"
         self.model_prompts = self.prompts / "model_prompts.json"
         self.prompt_quality = self.prompts / "prompt_quality.json"
+        self.lora_training = self.personas / "lora_training"
         self.report = root / "report.html"
         self.stamps = root / ".innercouncil"
         self.modes = self.stamps / "modes.npz"
@@ -76,7 +77,6 @@ class Workspace:
         self.base = self.stamps / "base.json"
         self.answer_styles = self.stamps / "answer_styles.json"
         self.database = root / "council.db"
-        self.lora_training = self.personas / "lora_training"
         # The plan's paths: data/ and loras/ lie side by side; a workspace of another name holds its adapters itself.
         self.loras = (root.parent if root.name == "data" else root) / "loras"
 

@@ -7,6 +7,7 @@ when its standard input ends: so it cannot outlive the process that watches it, 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import threading
@@ -43,7 +44,7 @@ def main() -> int:
 
 
 def _wait_for_end(stop: threading.Event) -> None:
-    while sys.stdin.buffer.read(1):
+    while os.read(0, 1):  # not sys.stdin: a thread that waits in its buffer aborts the interpreter's end
         pass
     stop.set()
 

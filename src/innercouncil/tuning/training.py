@@ -86,13 +86,6 @@ def _train(s: dict[str, Any], tell: Callable[[dict[str, Any]], None], stop: thre
     last = get_last_checkpoint(str(run))
     began = time.time()
     first_loss = _loss_before(trainer, run, bool(held_out and last is None))
-    tell(
-        {
-            "event": "start",
-            "text": "resumed" if last else "",
-            "steps": reporter.total_steps(len(trainer.train_dataset), s),
-        }
-    )
     trainer.train(resume_from_checkpoint=last)
     if stop.is_set():
         return None
@@ -226,8 +219,9 @@ def make_reporter(
             tell({"event": "start", "step": state.global_step, "steps": state.max_steps})
 
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            every = max(1, math.ceil(state.max_steps / args.num_train_epochs / per_epoch))
-            if state.global_step % every == 0 and state.global_step < state.max_steps:
+            steps = max(1, round(state.max_steps / args.num_train_epochs))
+            place, every = state.global_step % steps, math.ceil(steps / per_epoch)
+            if place % every == 0 and 0 < place <= steps - every // 2 and state.global_step < state.max_steps:
                 control.should_save = True
                 control.should_evaluate = args.eval_strategy != "no"
             if stop.is_set():
