@@ -20,7 +20,7 @@ from innercouncil.app.embedding import BATCH, load_block
 from innercouncil.app.findings import changed, load_discovery
 from innercouncil.app.labelling import read_messages
 from innercouncil.app.settings import Settings
-from innercouncil.discovery.embedding import near_key
+from innercouncil.model.duplicates import near_key
 from innercouncil.model.errors import NothingToDiscoverError
 from innercouncil.model.persona import Change
 from innercouncil.store import database

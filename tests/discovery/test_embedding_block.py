@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from innercouncil.discovery.embedding import near_key, reduce_vectors
+from innercouncil.discovery.embedding import reduce_vectors
 from innercouncil.discovery.evidence import BLOCK_WEIGHTS, EMBEDDING_WEIGHT, build_evidence
 from innercouncil.discovery.label_features import COUNT_NAMES
+from innercouncil.model.duplicates import near_key
 
 
 def vectors(m: int = 40, d: int = 24, seed: int = 0) -> np.ndarray:

@@ -12,10 +12,11 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from innercouncil.app.labelling import Scores, read_messages
-from innercouncil.discovery.embedding import TEXT_CHARS, near_key, reduce_vectors
+from innercouncil.discovery.embedding import TEXT_CHARS, reduce_vectors
 from innercouncil.discovery.evidence import Evidence, build_evidence
 from innercouncil.discovery.redaction import Redactor
 from innercouncil.llm.embedders.select import open_folder, parse_embedder
+from innercouncil.model.duplicates import near_key
 from innercouncil.model.ports import Embedder
 from innercouncil.store.embeddings import EmbeddingCache
 from innercouncil.store.workspace import Workspace, writing

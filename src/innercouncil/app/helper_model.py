@@ -200,10 +200,20 @@ def _duration(seconds: float) -> str:
 
 def worker_model(workspace: Workspace) -> str:
     """The name of the model the council's workers speak with."""
+    return _council_settings(workspace).worker
+
+
+def synthesizer_model(workspace: Workspace) -> str:
+    """The name of the model that writes the council's final answers."""
+    settings = _council_settings(workspace)
+    return settings.worker if settings.lite else settings.synthesizer
+
+
+def _council_settings(workspace: Workspace) -> CouncilSettings:
     workspace.prepare()
     database = Database(workspace.database)
     try:
-        return Backends(database, workspace.root).settings.worker
+        return Backends(database, workspace.root).settings
     finally:
         database.close()
 

@@ -1,17 +1,19 @@
-"""`innercouncil tune …`: adapters for personas."""
+"""`innercouncil tune …`: adapters for personas, from their rows to the seat in the council."""
 
 from __future__ import annotations
 
 import click
 
+from innercouncil.cli.tune_prepare import prepare
 from innercouncil.cli.tune_train import check, export, train
 
 
-@click.group(epilog="Example: innercouncil tune check --persona software-builder --mode 16GB")
+@click.group(epilog="Example: innercouncil tune prepare, then innercouncil tune train --persona software-builder --mode 16GB")
 def tune() -> None:
     """Train a small adapter (LoRA) for a persona, where its prompt is not enough."""
 
 
+tune.add_command(prepare)
 tune.add_command(check)
 tune.add_command(train)
 tune.add_command(export)

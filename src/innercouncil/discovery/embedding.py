@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from typing import Final
 
 import numpy as np
@@ -15,12 +13,6 @@ TEXT_CHARS: Final = 4000
 """How much of a message's own words is embedded, from its beginning."""
 DIMENSIONS: Final = 16
 """Numbers a vector is reduced to; chosen with its weight, see docs/discovery.md."""
-
-
-def near_key(text: str) -> bytes:
-    """What near-duplicates share: SHA-256 of the words without case, digits and spacing."""
-    plain = re.sub(r"\d", "0", " ".join(text.casefold().split()))
-    return hashlib.sha256(plain.encode("utf-8", "replace")).digest()
 
 
 def reduce_vectors(vectors: FloatArray, owners: npt.NDArray[np.int_], dimensions: int = DIMENSIONS) -> FloatArray:

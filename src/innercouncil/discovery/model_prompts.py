@@ -19,6 +19,7 @@ import msgspec
 from innercouncil import prompts
 from innercouncil.discovery.prompt_writer import Draft, write_prompt
 from innercouncil.model.errors import BackendRejectedError
+from innercouncil.model.languages import LANGUAGES
 from innercouncil.model.persona import Exemplar, Persona, PromptLine, WrittenPrompt
 from innercouncil.model.ports import ChatModel, ChatRequest, ChatTurn, Estimate, complete
 from innercouncil.model.tokens import estimate_tokens
@@ -35,10 +36,6 @@ MATERIAL_TOKENS: Final = 2200
 WRITE_TOKENS: Final = 1500
 CHECK_TOKENS: Final = 12
 """Tokens of one yes or no."""
-LANGUAGES: Final = {
-    "en": "English", "de": "German", "fr": "French", "es": "Spanish", "it": "Italian", "pt": "Portuguese", "nl": "Dutch",
-    "pl": "Polish", "ru": "Russian", "tr": "Turkish", "ja": "Japanese", "zh": "Chinese", "ko": "Korean",
-}  # fmt: skip
 
 _NAME_RE: Final = re.compile(r"[^\W\d_]+(?:[ -][^\W\d_]+){0,3}")
 _MARKUP_RE: Final = re.compile(r"[<>{}\[\]|`\\]|https?:|www\.|\n|[\x00-\x1f\x7f]")

@@ -32,6 +32,7 @@ from innercouncil.model.errors import (
     ModelMissingError,
 )
 from innercouncil.model.ports import ChatRequest, Chunk, Usage
+from innercouncil.model.tokens import disarm
 
 START_SECONDS: Final = 600
 """Longest time to load a model from a slow disk."""
@@ -307,11 +308,6 @@ def _checked(response: httpx.Response, name: str) -> httpx.Response:
 def _said(error: Any) -> str:
     text = error.get("message") if isinstance(error, dict) else error
     return re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", str(text))[:300].rstrip(". ")
-
-
-def disarm(text: str) -> str:
-    """Text in which no chat template's own marks (`<|im_end|>`) can stand: they would end the turn they stand in."""
-    return text.replace("<|", "< |").replace("|>", "| >")
 
 
 def _threads() -> int:

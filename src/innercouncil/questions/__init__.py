@@ -1,4 +1,4 @@
-"""A set of varied questions, written for this program: open and closed ones over six topics."""
+"""Questions and exchanges written for this program: varied questions over six topics, and neutral exchanges to train on."""
 
 from __future__ import annotations
 
@@ -13,6 +13,21 @@ class VariedQuestion(msgspec.Struct, frozen=True):
     id: str
     topic: str
     question: str
+
+
+class NeutralExchange(msgspec.Struct, frozen=True):
+    """A question and a good answer in nobody's voice."""
+
+    id: str
+    topic: str
+    question: str
+    answer: str
+
+
+def neutral() -> tuple[NeutralExchange, ...]:
+    """The exchanges that keep a model from forgetting what it could: sums, formats, refusals, languages, explanations."""
+    lines = resources.files(__name__).joinpath("neutral.jsonl").read_bytes().splitlines()
+    return tuple(msgspec.json.decode(line, type=NeutralExchange) for line in lines)
 
 
 def varied() -> tuple[VariedQuestion, ...]:

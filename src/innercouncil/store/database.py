@@ -161,6 +161,14 @@ MIGRATIONS: Final = (
         UNIQUE (test, number)
     ) STRICT;
     """,
+    """
+    CREATE TABLE training_answer (
+        message TEXT PRIMARY KEY,
+        persona TEXT NOT NULL,
+        made_at TEXT NOT NULL,
+        text TEXT NOT NULL
+    ) STRICT;
+    """,
 )
 
 

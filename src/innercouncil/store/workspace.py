@@ -76,6 +76,7 @@ class Workspace:
         self.offline_personas = self.stamps / "offline_personas.json"
         self.base = self.stamps / "base.json"
         self.answer_styles = self.stamps / "answer_styles.json"
+        self.training_answers = self.stamps / "training_answers.jsonl"
         self.database = root / "council.db"
         # The plan's paths: data/ and loras/ lie side by side; a workspace of another name holds its adapters itself.
         self.loras = (root.parent if root.name == "data" else root) / "loras"
