@@ -8,7 +8,9 @@ from innercouncil.cli.tune_prepare import prepare
 from innercouncil.cli.tune_train import check, export, train
 
 
-@click.group(epilog="Example: innercouncil tune prepare, then innercouncil tune train --persona software-builder --mode 16GB")
+@click.group(
+    epilog="Example: innercouncil tune prepare, then innercouncil tune train --persona software-builder --mode 16GB"
+)
 def tune() -> None:
     """Train a small adapter (LoRA) for a persona, where its prompt is not enough."""
 
