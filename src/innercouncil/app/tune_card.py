@@ -11,6 +11,8 @@ from innercouncil.model.training import AdapterCard, LossPoint, TrainingCheck
 from innercouncil.store.workspace import writing
 
 _BARS: Final = "▁▂▃▄▅▆▇█"
+CARD: Final = "card.json"
+GATES: Final = "gates.json"
 WIDTH: Final = 60
 """Characters of a curve."""
 
@@ -36,11 +38,24 @@ def write_card(
         stopped_early=result["last_step"] < result["max_steps"], seconds=result["seconds"], memory=result["memory"],
         device=check.hardware.name, packages=result["packages"], files=files,
     )  # fmt: skip
+    save_card(card, output)
+    return card
+
+
+def find_card(output: Path) -> AdapterCard | None:
+    """The card of the adapter in a folder, None where there is none that can be read."""
+    try:
+        return msgspec.json.decode((output / CARD).read_bytes(), type=AdapterCard)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def save_card(card: AdapterCard, output: Path) -> None:
+    """Write a card for programs and for people. Raises WorkspaceError."""
     with writing(output / "README.md") as out:
         out.write(readme(card).encode())
-    with writing(output / "card.json") as out:
+    with writing(output / CARD) as out:
         out.write(msgspec.json.format(msgspec.json.encode(card), indent=2) + b"\n")
-    return card
 
 
 def readme(card: AdapterCard) -> str:
@@ -69,10 +84,24 @@ Training loss, then held-out loss, from the first step to the last:
 {curve(card.eval_loss)}
 ```
 
+Gates:
+
+{_gates(card)}
+
 Files:
 
 {files}
 """
+
+
+def _gates(card: AdapterCard) -> str:
+    if card.gates is None:
+        return "They were not run yet; `innercouncil tune gates` does."
+    g = card.gates
+    lines = [f"- {gate.name}, {gate.outcome}: {gate.words}" for gate in g.gates]
+    said = "It may serve." if g.passed else f"It may not serve: {', '.join(g.blocking)}."
+    forced = [f"- Seated all the same. The reason given: {' '.join(card.forced.split())}"] if card.forced else []
+    return "\n".join([f"{said} Run on {g.base} (SHA-256 {g.base_sha256}).", "", *lines, *forced])
 
 
 def curve(points: tuple[LossPoint, ...]) -> str:

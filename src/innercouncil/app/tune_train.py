@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 import filelock
 import msgspec
 
-from innercouncil.app.tune_card import write_card
+from innercouncil.app.tune_card import CARD, GATES, find_card, write_card
 from innercouncil.app.tune_plan import checked
 from innercouncil.model.errors import TrainingError, UsageError, WorkspaceError
 from innercouncil.model.training import AdapterCard, TrainingCheck, TrainingEvent, TrainingPlan, Wish
@@ -30,7 +30,6 @@ from innercouncil.tuning.memory import GIB
 from innercouncil.tuning.plan import budget_of, check_base, smaller_after_failure
 
 PROGRESS: Final = "progress.jsonl"
-CARD: Final = "card.json"
 ADAPTER_FILES: Final = ("adapter_model.safetensors", "adapter_config.json")
 LOOK_S: Final = 0.2
 """Seconds between two looks at the progress file."""
@@ -110,14 +109,6 @@ def train_adapter(check: TrainingCheck, *, watch: Watch, refresh: bool = False) 
         card = _publish(check, output, run, mark, result)
         _note(output, TrainingEvent(event="done", step=card.best_step, eval_loss=card.best_loss), watch)
         return Trained(plan.slug, card, False, "")
-
-
-def find_card(output: Path) -> AdapterCard | None:
-    """The card of the adapter in a folder, None where there is none that can be read."""
-    try:
-        return msgspec.json.decode((output / CARD).read_bytes(), type=AdapterCard)
-    except (OSError, msgspec.MsgspecError):
-        return None
 
 
 def export_gguf(folder: Path, base: str | None, output: Path | None, outtype: OutType) -> tuple[Path, int]:
@@ -259,6 +250,7 @@ def _publish(check: TrainingCheck, output: Path, run: Path, mark: str, result: d
     write_gguf(made, plan.base, made / "adapter.gguf")
     with disk_errors(output):
         (output / CARD).unlink(missing_ok=True)
+        (output / GATES).unlink(missing_ok=True)
         for name in (*ADAPTER_FILES, "adapter.gguf"):
             (made / name).replace(output / name)
     files = {name: file_digest(output / name) for name in (*ADAPTER_FILES, "adapter.gguf")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from innercouncil.cli.tune_gates import gates, seat, unseat
 from innercouncil.cli.tune_prepare import prepare
 from innercouncil.cli.tune_train import check, export, train
 
@@ -19,3 +20,6 @@ tune.add_command(prepare)
 tune.add_command(check)
 tune.add_command(train)
 tune.add_command(export)
+tune.add_command(gates)
+tune.add_command(seat)
+tune.add_command(unseat)

@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from innercouncil.model.gates import GateReport
+
 Device = Literal["cuda", "mps", "cpu"]
 Quantise = Literal["nf4", "none"]
 """nf4: the base in 4 bits (QLoRA, Dettmers et al. 2023), by bitsandbytes."""
@@ -228,3 +230,6 @@ class AdapterCard(msgspec.Struct, frozen=True, kw_only=True):
     packages: dict[str, str]
     files: dict[str, str]
     """File -> SHA-256."""
+    gates: GateReport | None = None
+    forced: str = ""
+    """Why the person seated it although its gates say no."""

@@ -27,6 +27,8 @@ class Row(msgspec.Struct, frozen=True):
     """What a training reads of a line; other keys are passed over."""
 
     messages: tuple[RowMessage, ...]
+    conversation: str = ""
+    kind: str = ""
 
 
 def read_rows(path: Path) -> tuple[list[Row], str]:
