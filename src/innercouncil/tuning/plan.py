@@ -94,9 +94,9 @@ def make_plan(
     device = wish.device or hardware.device
     return TrainingPlan(
         slug=slug, base=base, data=data, eval_data=eval_data, output=output, device=device,
-        dtype=_dtype(device, hardware), quantise=wish.quantise or "none", epochs=wish.epochs or 3.0, batch_size=batch,
+        dtype=_dtype(device, hardware), quantise=wish.quantise or "none", epochs=float(wish.epochs or 3), batch_size=batch,
         accumulation=wish.accumulation or max(1, round(SMALL_STEP / batch)), max_length=wish.max_length or LENGTHS[0],
-        lora_r=rank, lora_alpha=wish.lora_alpha or 2.0 * rank,
+        lora_r=rank, lora_alpha=float(wish.lora_alpha or 2 * rank),
         lora_dropout=0.0 if wish.lora_dropout is None else wish.lora_dropout, rslora=wish.rslora,
         targets=cast("Targets", wish.targets or "all-linear"), learning_rate=wish.learning_rate or 2e-4, warmup_share=0.04,
         optimizer="adamw", checkpointing=True, neftune=wish.neftune, patience=3 if wish.patience is None else wish.patience,
