@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 TASK_TOKENS: Final = 160
 CANARY_TOKENS: Final = 60
+SHORTEST: Final = 30
+"""Words of two answers that are compared at least."""
 WARM_TRIES: Final = 3
 """How often a canary is asked for at temperature 1, besides twice at 0."""
 
@@ -311,10 +313,11 @@ def _voice(m: Material, own: Sequence[Row], base: Sequence[str], tuned: Sequence
     heard: dict[str, list[int]] = {}
     for number, row in enumerate(m.held_out):
         heard.setdefault(row.conversation or f"row {number}", []).append(number)
+    shorter = [same_length(*pair) for pair in zip(base, tuned, strict=True)]
     conversations = [
         Spoken(
-            base="\n".join(base[n] for n in numbers),
-            adapter="\n".join(tuned[n] for n in numbers),
+            base="\n".join(shorter[n][0] for n in numbers),
+            adapter="\n".join(shorter[n][1] for n in numbers),
             heard="\n".join(m.held_out[n].messages[-1].content for n in numbers),
         )
         for numbers in heard.values()
@@ -330,6 +333,12 @@ def _voice(m: Material, own: Sequence[Row], base: Sequence[str], tuned: Sequence
     styles = {side: style_of([texts], voices, delta, _markers) for side, texts in (("base", base), ("adapter", tuned))}
     more = {f"{side}: {name}": value for side, style in styles.items() for name, value in (("length ratio", style.length_ratio), ("marker distance", style.marker_distance))}  # fmt: skip
     return msgspec.structs.replace(gate, figures={**gate.figures, **more})
+
+
+def same_length(one: str, other: str) -> tuple[str, str]:
+    """Two answers over as many first words as the shorter has, and SHORTEST at least: Delta falls with length alone."""
+    words = max(SHORTEST, min(len(one.split()), len(other.split())))
+    return " ".join(one.split()[:words]), " ".join(other.split()[:words])
 
 
 def _documents(rows: Sequence[Row]) -> list[str]:

@@ -15,6 +15,7 @@ from innercouncil.tuning.dataset import (
     HELD_OUT,
     Distinct,
     Draft,
+    Halves,
     Redact,
     drawn,
     hold_out,
@@ -94,11 +95,17 @@ def read_drafts(
     return [
         PersonaDrafts(
             p.slug, p.name, prompts[p.slug],
-            without_near_duplicates(hold_out(drafts[p.slug], times, share=limits.held_out)),
+            without_near_duplicates(_hand_first(hold_out(drafts[p.slug], times, share=limits.held_out), hand[p.slug])),
             sizes[p.slug], {k: n for k, n in sorted(fit[p.slug].left_out.items()) if n}, hand[p.slug],
         )
         for p in discovery.personas
     ]  # fmt: skip
+
+
+def _hand_first(halves: Halves, hand: Mapping[str, str]) -> Halves:
+    """Of near-duplicates the first stays; what the person wrote an answer to must not be the one that goes."""
+    train, held = (tuple(sorted(half, key=lambda d: d.source not in hand)) for half in halves)
+    return Halves(train, held)
 
 
 def _fit(workspace: Workspace, discovery: Discovery) -> tuple[dict[str, _Fit], dict[str, float]]:

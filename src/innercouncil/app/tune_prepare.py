@@ -18,7 +18,7 @@ from innercouncil.app.personas import open_personas
 from innercouncil.app.tune_answers import Answers, Wanted, ask_model, kept_answers
 from innercouncil.app.tune_hand import hand_answers, take_awaiting, write_awaiting
 from innercouncil.app.tune_messages import Limits, PersonaDrafts, read_drafts
-from innercouncil.app.tune_voice import guards_of
+from innercouncil.app.tune_voice import VoiceCheck, voice_checks
 from innercouncil.discovery.redaction import Redactor
 from innercouncil.llm.token_counts import open_counter
 from innercouncil.model.errors import PersonaNotFoundError
@@ -128,11 +128,10 @@ def prepare_training_data(
         counter = open_counter(settings.tokenizer or base, TARGETS[settings.mode].base)
         progress = stage("Writing rows")
         try:
-            heard = {p.slug: [d.text for d in p.drafts.halves.eval if d.kind == "own"] for p in found}
-            guards = guards_of(workspace, heard, needed=bool(answers.by_key))
+            checks = voice_checks(workspace, found, needed=bool(answers.by_key))
             reports = []
             for n, p in enumerate(found, 1):
-                reports.append(_write(workspace, settings, p, answers, guards[p.slug], redact, counter))
+                reports.append(_write(workspace, settings, p, answers, checks[p.slug], redact, counter))
                 progress(n, len(found))
         finally:
             counter.close()
@@ -175,14 +174,14 @@ class _Tally(NamedTuple):
 
 
 def _write(
-    workspace: Workspace, settings: PrepareSettings, p: PersonaDrafts, answers: Answers, guards: Guards, redact: Redact,
+    workspace: Workspace, settings: PrepareSettings, p: PersonaDrafts, answers: Answers, check: VoiceCheck, redact: Redact,
     counter: TokenCounter,
 ) -> PersonaReport:  # fmt: skip
     tally = _Tally(Counter(), [])
-    train, held = (_rows(half, p, settings, answers, guards, redact, tally) for half in p.drafts.halves)
-    kept, alike = distinct_answers(train.rows, held.rows)
-    fitting, too_long = _counted(kept, counter, settings.length)
-    evaluated, too_long_held = _counted(held.rows, counter, settings.length)
+    train, held = (_rows(half, p, settings, answers, check.guards, redact, tally) for half in p.drafts.halves)
+    for_training, for_eval, alike = distinct_answers(train.rows, held.rows)
+    fitting, too_long = _counted(for_training, counter, settings.length)
+    evaluated, too_long_held = _counted(for_eval, counter, settings.length)
     extra, _ = _counted(
         _neutral(settings, len(fitting)) + _canaries(settings, p, len(fitting)), counter, settings.length
     )
@@ -195,8 +194,8 @@ def _write(
         eval=_file(workspace.lora_training / f"persona_{p.slug}_eval.jsonl", evaluated),
         awaiting=len(awaiting), left_out=p.left_out, refused=dict(sorted(tally.refused.items())),
         too_long=too_long + too_long_held, near_duplicates=p.drafts.within + p.drafts.across + alike,
-        across=p.drafts.across, voice_gain=round(fmean(tally.gains), 3) if tally.gains else None,
-        notes=_notes(settings, p, fitting, evaluated, guards, answers, counter),
+        across=p.drafts.across, voice_told=None if check.told is None else round(check.told, 3), voice_gain=round(fmean(tally.gains), 3) if tally.gains else None,
+        notes=_notes(settings, p, fitting, evaluated, check, answers, counter),
     )  # fmt: skip
 
 
@@ -213,7 +212,7 @@ def _rows(
         elif said := plainly(redact(by_hand, draft.source)):
             rows.append(row_of(draft, p.prompt, said, BY_HAND))
         else:
-            taken, why = _taken(draft, p, answers, guards, tally)
+            taken, why = _taken(draft, p, answers, guards, redact, tally)
             if taken:
                 rows.append(taken)
             else:
@@ -231,7 +230,7 @@ def _rows(
 
 
 def _taken(
-    draft: Draft, p: PersonaDrafts, answers: Answers, guards: Guards, tally: _Tally
+    draft: Draft, p: PersonaDrafts, answers: Answers, guards: Guards, redact: Redact, tally: _Tally
 ) -> tuple[TrainingRow | None, str]:
     """The first answer of a model that is good enough, or why the last one was not."""
     why = ""
@@ -240,13 +239,19 @@ def _taken(
             why = "too long for the model"
         else:
             verdict = judge(
-                answer.text, answer.finish, question=draft.user, plain=draft.plain, prompt=p.prompt, guards=guards
+                answer.text,
+                answer.finish,
+                question=draft.user,
+                plain=draft.plain,
+                conversation=draft.conversation,
+                prompt=p.prompt,
+                guards=guards,
             )
             if not (why := verdict.why):
                 if verdict.gain is not None:
                     tally.gains.append(verdict.gain)
                 kind = f"{REWRITTEN if answer.remote else LOCAL} {answer.label}"
-                return row_of(draft, p.prompt, answer.text, kind), ""
+                return row_of(draft, p.prompt, plainly(redact(answer.text, draft.source)), kind), ""
         tally.refused[why] += 1
     return None, why
 
@@ -297,7 +302,7 @@ def _file(path: Path, rows: Sequence[TrainingRow]) -> PartReport:
 
 
 def _notes(
-    settings: PrepareSettings, p: PersonaDrafts, train: Sequence[TrainingRow], held: Sequence[TrainingRow], guards: Guards,
+    settings: PrepareSettings, p: PersonaDrafts, train: Sequence[TrainingRow], held: Sequence[TrainingRow], check: VoiceCheck,
     answers: Answers, counter: TokenCounter,
 ) -> tuple[str, ...]:  # fmt: skip
     notes = []
@@ -312,8 +317,10 @@ def _notes(
         and sum(r.kind == NEUTRAL for r in train) < round(settings.neutral * len(train)) - COUNT
     ):
         notes.append(f"The bundled set holds only {len(neutral())} neutral rows.")
-    if answers.by_key and guards.distance is None:
-        notes.append("Too few of your words are held out to compare voices with; answers of models were taken without.")
+    if answers.by_key and check.guards.gain is None:
+        notes.append(
+            "Your voice cannot be told from too few messages; answers of models were taken without comparing it."
+        )
     prompt = counter.count([ChatTurn("system", p.prompt), ChatTurn("assistant", "")])
     if prompt > settings.length / 2:
         notes.append(

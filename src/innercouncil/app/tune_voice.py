@@ -1,44 +1,59 @@
-"""The guards of training answers: language, orders to models, and how far a text lies from a persona's held-out messages."""
+"""The guards of training answers: language, orders to models, and whether a text is nearer to the person's voice."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from threadpoolctl import threadpool_limits
 
 from innercouncil.app.labelling import read_labelled
+from innercouncil.app.tune_messages import PersonaDrafts
 from innercouncil.app.written_prompts import gives_orders
-from innercouncil.evaluation.voice import Delta
+from innercouncil.evaluation.voice_score import TOLD, Heard, VoiceScore
+from innercouncil.model.labels import LabelledMessage
 from innercouncil.readers.language import detect
 from innercouncil.store.workspace import Workspace
+from innercouncil.tuning.dataset import plain_answer
 from innercouncil.tuning.quality import Guards
 
-HEARD_WORDS: Final = 60
-"""Fewest held-out words of a persona that a voice can be compared with."""
-DOCUMENTS: Final = 2000
-"""Conversations at most that tell how much the person's words vary."""
-DOCUMENT_CHARS: Final = 2000
+
+class VoiceCheck(NamedTuple):
+    """The guards of a persona, and how far its voice can be told."""
+
+    guards: Guards
+    told: float | None
+    """Share of held-out pairs, own message and plain answer, that the voice score tells apart; None where it cannot say."""
 
 
-def guards_of(workspace: Workspace, held_out: Mapping[str, Sequence[str]], *, needed: bool) -> dict[str, Guards]:
-    """Guards of each persona, by the texts that are held out of it; without distances where those are not `needed`."""
-    delta = _delta(workspace) if needed else None
-    return {slug: Guards(detect, gives_orders, _distance(delta, texts)) for slug, texts in held_out.items()}
+NO_VOICE = VoiceCheck(Guards(detect, gives_orders, None), None)
 
 
-def _distance(delta: Delta | None, texts: Sequence[str]) -> Callable[[str], float] | None:
-    heard = " \n".join(texts)
-    if delta is None or len(heard.split()) < HEARD_WORDS:
-        return None
-    return lambda text: delta.between(text, heard)
+def voice_checks(workspace: Workspace, found: Sequence[PersonaDrafts], *, needed: bool) -> dict[str, VoiceCheck]:
+    """The check of each persona; nothing is read where no voice is `needed`.
+
+    The score is made of the training part's messages; the held-out ones say whether it may refuse an answer.
+    """
+    if not needed:
+        return dict.fromkeys((p.slug for p in found), NO_VOICE)
+    wanted = {d.source for p in found for half in p.drafts.halves for d in half if d.kind == "own"}
+    messages = {m.id: m for m in read_labelled(workspace.categorized_messages) if m.id in wanted}
+    with threadpool_limits(limits=1):  # the order in which threads add up would change the last digits
+        return {p.slug: _check(p, messages) for p in found}
 
 
-def _delta(workspace: Workspace) -> Delta | None:
-    documents: dict[str, str] = {}
-    for message in read_labelled(workspace.categorized_messages):
-        if message.conversation_id in documents or len(documents) < DOCUMENTS:
-            before = documents.get(message.conversation_id, "")
-            documents[message.conversation_id] = f"{before} \n{message.voice}"[:DOCUMENT_CHARS]
+def _check(p: PersonaDrafts, messages: Mapping[str, LabelledMessage]) -> VoiceCheck:
+    train, held = (
+        [_heard(messages[d.source]) for d in half if d.kind == "own" and d.source in messages]
+        for half in p.drafts.halves
+    )
     try:
-        return Delta(list(documents.values()))
+        score = VoiceScore(train)
     except ValueError:
-        return None
+        return NO_VOICE
+    told = score.told(held)
+    return VoiceCheck(Guards(detect, gives_orders, score.gain if told is not None and told >= TOLD else None), told)
+
+
+def _heard(message: LabelledMessage) -> Heard:
+    return Heard(message.conversation_id, message.voice, plain_answer(message))

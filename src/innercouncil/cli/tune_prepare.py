@@ -115,8 +115,9 @@ def _print(console: Console, r: PrepareReport, workspace: Workspace) -> None:
         told = [f"{n} {why}" for why, n in {**p.refused, "longer than a row may be": p.too_long}.items() if n]
         if told:
             console.print(Text(clean(f"{p.slug}: left out {', '.join(told)}.")))
-        if p.voice_gain is not None:
-            console.print(Text(clean(f"{p.slug}: answers lie {p.voice_gain:.3f} (Delta) nearer to your held-out words than the plain ones.")))  # fmt: skip
+        if p.voice_gain is not None and p.voice_told is not None:
+            said = f"{p.slug}: answers of models sound more like you than the plain ones (log-odds {p.voice_gain:+.2f}); of your own held-out messages the score places {p.voice_told:.0%} above theirs."
+            console.print(Text(clean(said)))
         for note in p.notes:
             console.print(Text(clean(f"{p.slug}: {note}"), style="dim"))
     console.print(Text(f"Files: {workspace.lora_training}", style="dim"))

@@ -119,8 +119,10 @@ class PersonaReport(msgspec.Struct, frozen=True, kw_only=True):
     near_duplicates: int
     across: int
     """Of these, rows of the training part that are too like a held-out one."""
+    voice_told: float | None
+    """Share of held-out messages that the voice score places above the plain answer they got; None where no model wrote."""
     voice_gain: float | None
-    """Mean by which taken answers of models lie nearer to the held-out messages than the plain ones, in Burrows's Delta."""
+    """Mean by which taken answers of models sound more like the person than the plain ones, in log-odds."""
     notes: tuple[str, ...] = ()
 
 

@@ -125,9 +125,14 @@ def question(message: LabelledMessage, redact: Redact) -> Draft | str:
     text = _redacted(message, redact)
     if not text:
         return _PERSONAL
-    plain = plainly(redact(_FENCED_RE.sub("[code]", message.reply), message.id))
-    plain = plain if len(words_of(plain)) >= PLAIN_WORDS else ""
+    plain = plainly(redact(plain_answer(message), message.id))
     return Draft(_row_id("question", message.id), "question", message.id, message.conversation_id, text, text, plain)
+
+
+def plain_answer(message: LabelledMessage) -> str:
+    """How the assistant of the export answered, without code; empty where that is no more than a few words."""
+    text = _FENCED_RE.sub("[code]", message.reply)
+    return text if len(words_of(text)) >= PLAIN_WORDS else ""
 
 
 def plainly(text: str) -> str:
@@ -262,11 +267,16 @@ def row_of(draft: Draft, system: str, said: str, kind: str) -> TrainingRow:
     )
 
 
-def distinct_answers(train: Sequence[TrainingRow], held: Sequence[TrainingRow]) -> tuple[list[TrainingRow], int]:
-    """The training rows whose answer repeats no earlier row's and none that is held out, and how many do."""
-    found = repeats([r.said for r in (*held, *train)])[len(held) :]
-    kept = [r for r, earlier in zip(train, found, strict=True) if earlier is None]
-    return kept, len(train) - len(kept)
+def distinct_answers(
+    train: Sequence[TrainingRow], held: Sequence[TrainingRow]
+) -> tuple[list[TrainingRow], list[TrainingRow], int]:
+    """Both parts without rows whose answer repeats an earlier one's or, in the training part, a held-out one; and how many
+    were left out.
+    """
+    found = repeats([r.said for r in (*held, *train)])
+    kept = [r for r, earlier in zip((*held, *train), found, strict=True) if earlier is None]
+    ids = {r.id for r in held}
+    return [r for r in kept if r.id not in ids], [r for r in kept if r.id in ids], len(found) - len(kept)
 
 
 def mixed(rows: Sequence[TrainingRow], extra: Sequence[TrainingRow], *, seed: int) -> list[TrainingRow]:

@@ -1,7 +1,7 @@
 """Which answers of a model are good enough to train on, by rules that a person can read.
 
-Every rule gives its reason in words; an answer is refused by the first that it breaks. The voice rule compares with Burrows's
-Delta (evaluation/voice.py), which is passed in.
+Every rule gives its reason in words; an answer is refused by the first that it breaks. The voice score
+(evaluation/voice_score.py) is passed in.
 """
 
 from __future__ import annotations
@@ -56,8 +56,9 @@ class Guards(NamedTuple):
     """ISO 639 code of a text, None where unsure."""
     orders: Callable[[str], bool]
     """Whether a text gives orders to a model or to judges."""
-    distance: Callable[[str], float] | None
-    """How far a text lies from the persona's held-out messages; None where that cannot be told."""
+    gain: Callable[[str, str, str], float] | None
+    """By how much a text sounds more like the person than another one, to a question of a conversation (text, other,
+    conversation); None where a voice cannot be told."""
 
 
 class Verdict(NamedTuple):
@@ -66,11 +67,11 @@ class Verdict(NamedTuple):
     why: str
     """Why not, in words; empty where it is taken."""
     gain: float | None = None
-    """By how much it lies nearer to the held-out messages than the plain answer."""
+    """By how much it sounds more like the person than the plain answer (log-odds)."""
 
 
 def judge(
-    text: str, finish: Finish, *, question: str, plain: str, prompt: str, guards: Guards
+    text: str, finish: Finish, *, question: str, plain: str, conversation: str, prompt: str, guards: Guards
 ) -> Verdict:  # fmt: skip
     """Whether a model's answer to `question`, rewritten from `plain` in the voice of `prompt`, may be trained on."""
     words, most = len(words_of(text)), LONGER * len(words_of(plain)) + SPARE_WORDS
@@ -87,9 +88,9 @@ def judge(
     }
     if why := next((why for why, is_broken in broken.items() if is_broken), ""):
         return Verdict(why)
-    if guards.distance is None:
+    if guards.gain is None:
         return Verdict("")
-    gain = guards.distance(plain) - guards.distance(text)
+    gain = guards.gain(text, plain, conversation)
     return Verdict("" if gain > 0 else "no nearer to the voice than the plain answer", gain)
 
 
