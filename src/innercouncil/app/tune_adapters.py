@@ -54,7 +54,11 @@ def name_of(slug: str, sha256: str) -> str:
 
 def adapter_of(house: House, persona: str) -> Adapter:
     """The adapter that was trained for a persona (a slug of the council or of a training). Raises UsageError."""
-    slug = training_slug(house, persona)
+    return adapter_in(house, training_slug(house, persona))
+
+
+def adapter_in(house: House, slug: str) -> Adapter:
+    """The adapter in the folder of a training. Raises UsageError."""
     folder = house.workspace.loras / f"persona_{slug}"
     card, file = find_card(folder), folder / GGUF
     if card is None or not file.is_file():
@@ -160,6 +164,33 @@ async def is_base(backends: Backends, database: Database, sha256: str) -> bool:
     """Whether the workers' model is the file with this digest, served by llama.cpp."""
     spec = await backends.resolve(backends.settings.worker)
     return spec.kind == "gguf" and await asyncio.to_thread(digest_of, database, Path(spec.name)) == sha256
+
+
+def may_be_tested(house: House, persona: str) -> Adapter:
+    """The adapter of a persona, for an A/B test: one that passed its gates, or that the person seated. Raises UsageError."""
+    adapter, seated = adapter_of(house, persona), house.cards.get(persona).card.adapter
+    report = read_gates(adapter)
+    if report is None:
+        raise UsageError(
+            f"The gates of {adapter.name} were not run: `innercouncil tune gates --persona {persona}` does."
+        )
+    if not report.passed and (seated is None or seated.sha256 != adapter.sha256):
+        raise UsageError(
+            f"{adapter.name} may not serve, because of: {', '.join(report.blocking)}. `innercouncil tune seat --persona {persona} "
+            "--force REASON` seats it all the same; then it can be tested too."
+        )
+    return adapter
+
+
+async def check_gated(house: House, names: Iterable[str]) -> None:
+    """Raises UsageError where adapters are to speak on another model than the one they passed their gates on."""
+    for name in names:
+        report = read_gates(adapter_in(house, name.rpartition("-")[0]))
+        if report is None or not await is_base(house.backends, house.database, report.base_sha256):
+            raise UsageError(
+                f"{name} did not pass its gates on the workers' model, {house.backends.settings.worker}: run `innercouncil tune "
+                "gates`, or go back to the model it passed on with `innercouncil models use --worker`."
+            )
 
 
 # --- seating ---

@@ -17,7 +17,7 @@ from innercouncil.web.http import LOG
 
 KEPT = 20
 
-Kind = Literal["import", "personas", "model", "writing", "ab"]
+Kind = Literal["import", "personas", "model", "writing", "ab", "tuning"]
 
 
 class Job(msgspec.Struct):
