@@ -39,8 +39,8 @@ async function load() {
   const data = await get(url);
   const { name, base, licence, gates, verdict, seated, notes, tests } = data;
   $("adapter").hidden = !name && !seated;
-  $("adapter-state").replaceChildren(h("strong", {}, seated ? `Speaks with ${seated.name}. ` : "Speaks with the prompt alone. "),
-    name && `Trained: ${name}, for ${base} (licence: ${licence}). ${verdict}`, seated && seated.forced && ` Seated all the same: ${seated.forced}`);
+  $("adapter-state").replaceChildren(h("span", {}, h("strong", {}, seated ? `Speaks with ${seated.name}. ` : "Speaks with the prompt alone. "),
+    name && `Trained: ${name}, for ${base} (licence: ${licence}). ${verdict}`, seated && seated.forced && ` Seated all the same: ${seated.forced}`));
   $("gates").replaceChildren(...(gates ? gates.gates.map((g) => h("li", {}, h("span", { class: MARKS[g.outcome] }, `${g.name}: ${WORDS[g.outcome]}. `), g.words)) : []),
     ...notes.map((n) => h("li", { class: "quiet" }, n)));
   $("adapter-tests").replaceChildren(...tests.map((t) => h("li", {}, h("a", { href: "/ab" }, t.name), `: ${t.words}`,
