@@ -197,6 +197,22 @@ class LossPoint(msgspec.Struct, frozen=True):
     loss: float
 
 
+class TrainingRun(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the training of an adapter is."""
+
+    slug: str
+    state: Literal["running", "interrupted", "failed", "done"]
+    step: int
+    steps: int
+    last: TrainingEvent | None
+    """The newest step."""
+    best_loss: float | None
+    """Lowest held-out loss so far."""
+    problem: str
+    adapter: str
+    """Id of the whole adapter that lies there, also while a new one is trained; empty where there is none."""
+
+
 class AdapterCard(msgspec.Struct, frozen=True, kw_only=True):
     """What an adapter is, was made from, and how it came out: card.json."""
 
