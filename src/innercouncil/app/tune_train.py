@@ -202,6 +202,7 @@ def _run_child(output: Path, run: Path, watch: Watch) -> None:
                 time.sleep(LOOK_S)
     except BaseException:
         process.stdin.close()
+        watch(TrainingEvent(event="stopping"))
         with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
             process.wait(STOP_S)
         raise

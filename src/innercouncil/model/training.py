@@ -12,7 +12,7 @@ Quantise = Literal["nf4", "none"]
 Dtype = Literal["bfloat16", "float16", "float32"]
 Optimizer = Literal["adamw", "adamw_8bit"]
 Targets = Literal["all-linear", "attention"]
-Happening = Literal["start", "step", "eval", "kept", "done", "failed"]
+Happening = Literal["start", "step", "eval", "kept", "stopping", "done", "failed"]
 
 
 class BaseShape(msgspec.Struct, frozen=True, kw_only=True):
@@ -229,6 +229,8 @@ class AdapterCard(msgspec.Struct, frozen=True, kw_only=True):
     eval_rows: int
     dropped: int
     """Rows of which max_length left nothing to learn."""
+    cut: int
+    """Rows that were longer than max_length."""
     supervised_tokens: int
     settings: TrainingPlan
     train_loss: tuple[LossPoint, ...]
