@@ -76,7 +76,7 @@ def trained(
     )  # fmt: skip
     card = AdapterCard(
         id=f"{slug}-00000000", persona=slug, base="tiny", base_weights="tiny", base_revision="", base_licence="none",
-        data_digest=digests[0], eval_digest=digests[1], rows=len(rows), eval_rows=len(held_out), dropped=0, supervised_tokens=0,
+        data_digest=digests[0], eval_digest=digests[1], rows=len(rows), eval_rows=len(held_out), dropped=0, cut=0, supervised_tokens=0,
         settings=plan, train_loss=(), eval_loss=(), best_step=1, best_loss=best_loss, first_loss=first_loss, stopped_early=False,
         seconds=1.0, memory=0, device="cpu", packages={}, files={},
     )  # fmt: skip

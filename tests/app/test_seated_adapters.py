@@ -15,8 +15,9 @@ from innercouncil.app.ab_tests import VariantSpec
 from innercouncil.app.council import House
 from innercouncil.app.council_settings import CouncilSettings
 from innercouncil.app.tune_adapters import adapter_of, digest_of, prompt_digest, seat_adapter, unseat_adapter
-from innercouncil.app.tune_card import GATES, find_card
+from innercouncil.app.tune_card import GATES
 from innercouncil.app.tune_status import adapter_status, start_adapter_test
+from innercouncil.app.tune_watch import find_card
 from innercouncil.model.ab import AbOptions
 from innercouncil.model.card import PersonaCard
 from innercouncil.model.council import CouncilOptions, SessionRecord

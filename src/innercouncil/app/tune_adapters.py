@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from innercouncil.app.tune_card import GATES, find_card, save_card
+from innercouncil.app.tune_card import GATES, save_card
+from innercouncil.app.tune_watch import find_card
 from innercouncil.model.card import SeatedAdapter, SeatedPersona
 from innercouncil.model.errors import PersonaNotFoundError, UsageError
 from innercouncil.model.gates import GateReport

@@ -7,11 +7,11 @@ from typing import Any, Final
 
 import msgspec
 
+from innercouncil.app.tune_watch import CARD
 from innercouncil.model.training import AdapterCard, LossPoint, TrainingCheck
 from innercouncil.store.workspace import writing
 
 _BARS: Final = "▁▂▃▄▅▆▇█"
-CARD: Final = "card.json"
 GATES: Final = "gates.json"
 WIDTH: Final = 60
 """Characters of a curve."""
@@ -28,7 +28,7 @@ def write_card(
     card = AdapterCard(
         id=id_, persona=plan.slug, base=base.name, base_weights=weights, base_revision=result["base_revision"],
         base_licence=base.licence, data_digest=data.digest if data else "", eval_digest=held.digest if held else "",
-        rows=result["rows"], eval_rows=result["eval_rows"], dropped=result["dropped"],
+        rows=result["rows"], eval_rows=result["eval_rows"], dropped=result["dropped"], cut=result["cut"],
         supervised_tokens=result["supervised_tokens"],
         settings=msgspec.structs.replace(
             plan, base=base, data=Path(plan.data).name, eval_data=Path(plan.eval_data).name if plan.eval_data else "", output=""
@@ -40,14 +40,6 @@ def write_card(
     )  # fmt: skip
     save_card(card, output)
     return card
-
-
-def find_card(output: Path) -> AdapterCard | None:
-    """The card of the adapter in a folder, None where there is none that can be read."""
-    try:
-        return msgspec.json.decode((output / CARD).read_bytes(), type=AdapterCard)
-    except (OSError, msgspec.MsgspecError):
-        return None
 
 
 def save_card(card: AdapterCard, output: Path) -> None:
@@ -71,7 +63,7 @@ LoRA adapter of the persona `{card.persona}` for `{card.base_weights}`{f" at {ca
 It changes how the base speaks; it was trained on one person's own texts and may repeat them: share it as you would share those.
 
 - Licence of the base, which binds the adapter too: {card.base_licence}
-- Rows: {card.rows} ({card.dropped} dropped), {card.supervised_tokens} supervised tokens, SHA-256 {card.data_digest}
+- Rows: {card.rows} ({card.cut} cut, {card.dropped} dropped), {card.supervised_tokens} supervised tokens, SHA-256 {card.data_digest}
 - Held-out rows: {card.eval_rows}{f", SHA-256 {card.eval_digest}" if card.eval_digest else ""}
 - Held-out loss: {held}{early}
 - Settings: rank {p.lora_r}, alpha {p.lora_alpha:g}{", rsLoRA" if p.rslora else ""}, {p.targets}, dropout {p.lora_dropout:g}, base in {"4 bits" if p.quantise == "nf4" else p.dtype}, {p.epochs:g} epochs, {p.batch_size} x {p.accumulation} rows a step, at most {p.max_length} tokens, learning rate {p.learning_rate:g} (cosine), {p.optimizer}, seed {p.seed}

@@ -18,8 +18,9 @@ from typing import Any, Final, NamedTuple
 import filelock
 import msgspec
 
-from innercouncil.app.tune_card import CARD, GATES, find_card, write_card
+from innercouncil.app.tune_card import GATES, write_card
 from innercouncil.app.tune_plan import checked
+from innercouncil.app.tune_watch import CARD, PID, PROGRESS, find_card, read_progress
 from innercouncil.model.errors import TrainingError, UsageError, WorkspaceError
 from innercouncil.model.training import AdapterCard, TrainingCheck, TrainingEvent, TrainingPlan, Wish
 from innercouncil.store.workspace import disk_errors, file_digest, fingerprint, writing
@@ -29,7 +30,6 @@ from innercouncil.tuning.gguf import OutType, write_gguf
 from innercouncil.tuning.memory import GIB
 from innercouncil.tuning.plan import budget_of, check_base, smaller_after_failure
 
-PROGRESS: Final = "progress.jsonl"
 ADAPTER_FILES: Final = ("adapter_model.safetensors", "adapter_config.json")
 LOOK_S: Final = 0.2
 """Seconds between two looks at the progress file."""
@@ -126,22 +126,6 @@ def export_gguf(folder: Path, base: str | None, output: Path | None, outtype: Ou
         return file, write_gguf(folder, found, file, outtype=outtype)
 
 
-def read_progress(path: Path, offset: int = 0) -> tuple[list[TrainingEvent], int]:
-    """Whole lines of a progress file from `offset` on, and where to go on."""
-    try:
-        with path.open("rb") as file:
-            file.seek(offset)
-            data = file.read()
-    except OSError:
-        return [], offset
-    whole = data[: data.rfind(b"\n") + 1]
-    events = []
-    for line in whole.splitlines():
-        with contextlib.suppress(msgspec.MsgspecError):
-            events.append(msgspec.json.decode(line, type=TrainingEvent))
-    return events, offset + len(whole)
-
-
 def settings_of(plan: TrainingPlan, run: Path, progress: Path) -> dict[str, Any]:
     """What `tuning.training.train` is told."""
     settings: dict[str, Any] = msgspec.to_builtins(plan)
@@ -204,6 +188,7 @@ def _run_child(output: Path, run: Path, watch: Watch) -> None:
         stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     assert process.stdin is not None
+    (run / PID).write_text(f"{process.pid}", "utf-8")
     failure: TrainingEvent | None = None
     try:
         running = True
@@ -217,6 +202,7 @@ def _run_child(output: Path, run: Path, watch: Watch) -> None:
                 time.sleep(LOOK_S)
     except BaseException:
         process.stdin.close()
+        watch(TrainingEvent(event="stopping"))
         with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
             process.wait(STOP_S)
         raise

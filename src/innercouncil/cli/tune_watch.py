@@ -33,6 +33,9 @@ class TrainingWatch:
             if not self._live and tenth != self._tenth:
                 self._tenth = tenth
                 click.echo(f"{clean(check.plan.slug)}, step {event.step} of {event.steps}: {told(event)}", err=True)
+        elif event.event == "stopping":
+            with self._progress.paused():
+                click.echo("Finishing the step under way, to keep it; Ctrl-C again stops at once.", err=True)
         elif event.event == "eval" and event.eval_loss is not None:
             better = self._best is None or event.eval_loss < self._best
             self._best = event.eval_loss if better else self._best

@@ -14,7 +14,7 @@ Quantise = Literal["nf4", "none"]
 Dtype = Literal["bfloat16", "float16", "float32"]
 Optimizer = Literal["adamw", "adamw_8bit"]
 Targets = Literal["all-linear", "attention"]
-Happening = Literal["start", "step", "eval", "kept", "done", "failed"]
+Happening = Literal["start", "step", "eval", "kept", "stopping", "done", "failed"]
 
 
 class BaseShape(msgspec.Struct, frozen=True, kw_only=True):
@@ -199,6 +199,22 @@ class LossPoint(msgspec.Struct, frozen=True):
     loss: float
 
 
+class TrainingRun(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the training of an adapter is."""
+
+    slug: str
+    state: Literal["running", "interrupted", "failed", "done"]
+    step: int
+    steps: int
+    last: TrainingEvent | None
+    """The newest step."""
+    best_loss: float | None
+    """Lowest held-out loss so far."""
+    problem: str
+    adapter: str
+    """Id of the whole adapter that lies there, also while a new one is trained; empty where there is none."""
+
+
 class AdapterCard(msgspec.Struct, frozen=True, kw_only=True):
     """What an adapter is, was made from, and how it came out: card.json."""
 
@@ -215,6 +231,8 @@ class AdapterCard(msgspec.Struct, frozen=True, kw_only=True):
     eval_rows: int
     dropped: int
     """Rows of which max_length left nothing to learn."""
+    cut: int
+    """Rows that were longer than max_length."""
     supervised_tokens: int
     settings: TrainingPlan
     train_loss: tuple[LossPoint, ...]

@@ -51,11 +51,9 @@ def train(
     except Exception as error:
         if is_memory_error(error):
             raise RefusedError("memory", "Memory ran out.") from error
-        raise RefusedError(
-            "other", f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ''}"
-        ) from error
-    except MemoryError as error:
-        raise RefusedError("memory", "Memory ran out.") from error
+        # Only torch and the system say nothing of what is in a row.
+        said = str(error).strip().splitlines() if isinstance(error, RuntimeError | OSError) else []
+        raise RefusedError("other", f"It failed: {': '.join([type(error).__name__, *said[:1]])[:300]}") from error
 
 
 def is_memory_error(error: BaseException) -> bool:

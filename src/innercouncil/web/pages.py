@@ -21,6 +21,7 @@ _PAGES = {
     "/map": ("map", "Persona map"),
     "/worth": ("worth", "Was it worth it?"),
     "/ab": ("ab", "A/B tests"),
+    "/adapters": ("adapters", "Adapters"),
     "/models": ("models", "Models"),
 }
 
