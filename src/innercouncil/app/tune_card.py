@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from innercouncil.app.tune_watch import CARD
+from innercouncil.model.preferences import Continued
 from innercouncil.model.training import AdapterCard, LossPoint, TrainingCheck
 from innercouncil.store.workspace import writing
 
@@ -18,9 +19,12 @@ WIDTH: Final = 60
 
 
 def write_card(
-    check: TrainingCheck, output: Path, id_: str, result: dict[str, Any], files: dict[str, str]
-) -> AdapterCard:
-    """Write card.json and README.md; no text of a row is in either. Raises WorkspaceError."""
+    check: TrainingCheck, output: Path, id_: str, result: dict[str, Any], files: dict[str, str], parent: AdapterCard | None = None
+) -> AdapterCard:  # fmt: skip
+    """Write card.json and README.md; no text of a row is in either. Raises WorkspaceError.
+
+    With `parent` the adapter was continued from preferences: the rows it speaks after are still the parent's.
+    """
     plan, data, held = check.plan, check.data, check.held_out
     folder = Path(plan.base.weights)
     weights = folder.name if folder.is_dir() else plan.base.weights
@@ -38,8 +42,26 @@ def write_card(
         stopped_early=result["last_step"] < result["max_steps"], seconds=result["seconds"], memory=result["memory"],
         device=check.hardware.name, packages=result["packages"], files=files,
     )  # fmt: skip
+    if parent is not None:
+        card = _continued(card, parent, result)
     save_card(card, output)
     return card
+
+
+def _continued(card: AdapterCard, parent: AdapterCard, result: dict[str, Any]) -> AdapterCard:
+    p = card.settings
+    settings = msgspec.structs.replace(
+        p, data=parent.settings.data, eval_data=parent.settings.eval_data, from_adapter="", voice_rows=""
+    )
+    how = Continued(
+        method="kto" if p.method == "kto" else "dpo", parent=parent.id, data_digest=card.data_digest, rows=card.rows,
+        eval_rows=card.eval_rows, beta=p.beta, **result["preference"],
+    )  # fmt: skip
+    return msgspec.structs.replace(
+        card, settings=settings, data_digest=parent.data_digest, eval_digest=parent.eval_digest, rows=parent.rows,
+        eval_rows=parent.eval_rows, dropped=parent.dropped, cut=parent.cut, supervised_tokens=parent.supervised_tokens,
+        continued=how,
+    )  # fmt: skip
 
 
 def save_card(card: AdapterCard, output: Path) -> None:
@@ -53,6 +75,7 @@ def save_card(card: AdapterCard, output: Path) -> None:
 def readme(card: AdapterCard) -> str:
     """The card for people, in Markdown."""
     p = card.settings
+    then = _preferred(card.continued) if card.continued else ""
     held = f"{card.first_loss:.3f} before, {card.best_loss:.3f} at the best step, {card.best_step}" if card.best_loss is not None and card.first_loss is not None else "nothing was held out"  # fmt: skip
     early = "; it stopped early" if card.stopped_early else ""
     packages = ", ".join(f"{name} {version}" for name, version in card.packages.items())
@@ -65,7 +88,7 @@ It changes how the base speaks; it was trained on one person's own texts and may
 - Licence of the base, which binds the adapter too: {card.base_licence}
 - Rows: {card.rows} ({card.cut} cut, {card.dropped} dropped), {card.supervised_tokens} supervised tokens, SHA-256 {card.data_digest}
 - Held-out rows: {card.eval_rows}{f", SHA-256 {card.eval_digest}" if card.eval_digest else ""}
-- Held-out loss: {held}{early}
+- Held-out loss: {held}{early}{then}
 - Settings: rank {p.lora_r}, alpha {p.lora_alpha:g}{", rsLoRA" if p.rslora else ""}, {p.targets}, dropout {p.lora_dropout:g}, base in {"4 bits" if p.quantise == "nf4" else p.dtype}, {p.epochs:g} epochs, {p.batch_size} x {p.accumulation} rows a step, at most {p.max_length} tokens, learning rate {p.learning_rate:g} (cosine), {p.optimizer}, seed {p.seed}
 - Trained in {card.seconds:.0f} s on {card.device}, at most {card.memory / 1e9:.2f} GB held, with {packages}
 
@@ -84,6 +107,12 @@ Files:
 
 {files}
 """
+
+
+def _preferred(c: Continued) -> str:
+    right = f", chosen answers likelier in {c.right_before:.0%} before and {c.right_after:.0%} after" if c.right_before is not None and c.right_after is not None else ""  # fmt: skip
+    held = f"; on {c.eval_rows} held-out ones the loss went from {c.loss_before:.3f} to {c.loss_after:.3f}{right}" if c.loss_before is not None and c.loss_after is not None else ""  # fmt: skip
+    return f"\n- Continued from {c.parent} by {c.method.upper()} (beta {c.beta:g}) on {c.rows} preferences, SHA-256 {c.data_digest}{held}"
 
 
 def _gates(card: AdapterCard) -> str:

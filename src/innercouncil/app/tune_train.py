@@ -30,6 +30,7 @@ from innercouncil.tuning.gguf import OutType, write_gguf
 from innercouncil.tuning.memory import GIB
 from innercouncil.tuning.plan import budget_of, check_base, smaller_after_failure
 
+PARENT: Final = "parent"
 ADAPTER_FILES: Final = ("adapter_model.safetensors", "adapter_config.json")
 LOOK_S: Final = 0.2
 """Seconds between two looks at the progress file."""
@@ -135,7 +136,9 @@ def settings_of(plan: TrainingPlan, run: Path, progress: Path) -> dict[str, Any]
 
 def _mark(check: TrainingCheck) -> str:
     """What a training depends on: the plan, but for places and patience with them, and the content of the rows."""
-    plan = msgspec.structs.replace(check.plan, data="", eval_data="held out" if check.plan.eval_data else "", output="")
+    plan = msgspec.structs.replace(
+        check.plan, data="", eval_data="held out" if check.plan.eval_data else "", output="", from_adapter="", voice_rows="",
+    )  # fmt: skip
     return fingerprint(
         plan=plan,
         data=check.data.digest if check.data else "",
@@ -233,6 +236,7 @@ def _publish(check: TrainingCheck, output: Path, run: Path, mark: str, result: d
     """Bring the adapter, its GGUF and its card to their place, the card last."""
     plan, made = check.plan, run / "adapter"
     _forget_place(made / "adapter_config.json", plan)
+    parent = keep_parent(plan) if plan.method != "sft" else None
     write_gguf(made, plan.base, made / "adapter.gguf")
     with disk_errors(output):
         (output / CARD).unlink(missing_ok=True)
@@ -240,7 +244,7 @@ def _publish(check: TrainingCheck, output: Path, run: Path, mark: str, result: d
         for name in (*ADAPTER_FILES, "adapter.gguf"):
             (made / name).replace(output / name)
     files = {name: file_digest(output / name) for name in (*ADAPTER_FILES, "adapter.gguf")}
-    card = write_card(check, output, f"{plan.slug}-{mark[:8]}", result, files)
+    card = write_card(check, output, f"{plan.slug}-{mark[:8]}", result, files, parent)
     shutil.rmtree(run, ignore_errors=True)
     return card
 
@@ -252,6 +256,21 @@ def _forget_place(path: Path, plan: TrainingPlan) -> None:
     config["base_model_name_or_path"] = folder.name if folder.is_dir() else plan.base.weights
     with writing(path) as out:
         out.write(msgspec.json.format(msgspec.json.encode(config), indent=2))
+
+
+def keep_parent(plan: TrainingPlan) -> AdapterCard | None:
+    """The card of the adapter that was continued; where the new one takes its place, it is kept in the folder `parent`."""
+    folder = Path(plan.from_adapter)
+    card = find_card(folder)
+    if folder.resolve() == Path(plan.output).resolve():
+        kept = folder / PARENT
+        with disk_errors(kept):
+            shutil.rmtree(kept, ignore_errors=True)
+            kept.mkdir()
+            for name in (*ADAPTER_FILES, "adapter.gguf", CARD, GATES):
+                if (folder / name).is_file():
+                    shutil.copy2(folder / name, kept / name)
+    return card
 
 
 def _note(output: Path, event: TrainingEvent, watch: Watch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from innercouncil.cli.tune_gates import gates, seat, unseat
+from innercouncil.cli.tune_preferences import preferences
 from innercouncil.cli.tune_prepare import prepare
 from innercouncil.cli.tune_train import check, export, train
 
@@ -23,3 +24,4 @@ tune.add_command(export)
 tune.add_command(gates)
 tune.add_command(seat)
 tune.add_command(unseat)
+tune.add_command(preferences)

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from innercouncil.app.tune_continue import check_continuing
 from innercouncil.app.tune_plan import check_training, jobs_of
 from innercouncil.app.tune_train import Trained, export_gguf, train_each
 from innercouncil.cli.options import JSON, WORKSPACE, with_options
@@ -91,6 +92,8 @@ def check(workspace: Path, **options: Any) -> None:
     WORKSPACE, *JOB_OPTIONS, *WISH_OPTIONS,
     click.option("--check-only", is_flag=True, help="Only say what is there, what it needs, and what to install."),
     _both("generate-script", is_flag=True, help="Only write train_PERSONA_lora.py, which does the same elsewhere."),
+    click.option("--from-adapter", type=_FOLDER, metavar="DIR", help="Continue this adapter, with --preferences."),
+    click.option("--preferences", type=_FILE, help="Rows of `tune preferences` to continue it from (learning rate 5e-6)."),
     click.option("--refresh", is_flag=True, help="Begin anew, even where an adapter or a checkpoint is there."),
     click.option("--yes", is_flag=True, help="Take a smaller plan without asking where memory runs out."),
     JSON,
@@ -101,7 +104,7 @@ def train(workspace: Path, **options: Any) -> None:
     The loss is taken over the persona's own words only; the best state by held-out loss is kept. Interrupted or killed, the
     same command goes on from the last checkpoint. In the end OUTPUT holds the adapter for PEFT, its GGUF, and its card.
     """
-    checks = checks_of(workspace, options)
+    checks = _continuing(workspace, options) or checks_of(workspace, options)
     if options["check_only"]:
         show_checks(checks, as_json=options["as_json"])
         if any(c.problems for c in checks):
@@ -144,6 +147,20 @@ def export(
     folder = adapter or Workspace(workspace).loras / f"persona_{persona}"
     file, modules = export_gguf(folder, base_model, output, outtype)
     click.echo(f"{file}: {modules} modules, {file.stat().st_size / 1e6:.1f} MB.")
+
+
+def _continuing(workspace: Path, options: dict[str, Any]) -> list[TrainingCheck]:
+    """The check of a training that continues an adapter; none where no adapter was named."""
+    folder, file = options["from_adapter"], options["preferences"]
+    if folder is None and file is None:
+        return []
+    if folder is None or file is None:
+        raise UsageError("--from-adapter and --preferences go together: which adapter, and from which rows.")
+    if options["data"] is not None or options["generate_script"]:
+        raise UsageError("--from-adapter goes without --data and without --generate-script.")
+    wish = wish_of(options)
+    named = {k: options[k] for k in ("output", "eval_data", "anyway")}
+    return [check_continuing(Workspace(workspace), folder, file, wish, look(wish.device), **named)]
 
 
 def write_script(c: TrainingCheck) -> None:

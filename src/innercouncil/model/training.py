@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from innercouncil.model.gates import GateReport
+from innercouncil.model.preferences import Continued, PreferenceKind
 
 Device = Literal["cuda", "mps", "cpu"]
 Quantise = Literal["nf4", "none"]
@@ -91,7 +92,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
 
 
-class TrainingPlan(msgspec.Struct, frozen=True, kw_only=True):
+class TrainingPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Everything a training depends on, settled: the same plan and data give the same adapter on the same machine."""
 
     slug: str
@@ -122,6 +123,16 @@ class TrainingPlan(msgspec.Struct, frozen=True, kw_only=True):
     patience: int
     """Evaluations without a better held-out loss before it stops."""
     seed: int
+    method: Literal["sft"] | PreferenceKind = "sft"
+    """sft: from rows; the others continue an adapter from preferences."""
+    beta: float = 0.1
+    """Of dpo and kto: how closely it stays by the adapter it was."""
+    from_adapter: str = ""
+    """Folder of the adapter that is continued."""
+    from_sha256: str = ""
+    """Of its weights."""
+    voice_rows: str = ""
+    """Held-out rows on which the loss of the text itself is measured, before and after."""
 
 
 class Hardware(msgspec.Struct, frozen=True, kw_only=True):
@@ -251,3 +262,4 @@ class AdapterCard(msgspec.Struct, frozen=True, kw_only=True):
     gates: GateReport | None = None
     forced: str = ""
     """Why the person seated it although its gates say no."""
+    continued: Continued | None = None

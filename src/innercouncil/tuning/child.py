@@ -14,6 +14,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from innercouncil.tuning.preferences import continue_from
 from innercouncil.tuning.training import RefusedError, train
 
 STOPPED = 3
@@ -33,7 +34,7 @@ def main() -> int:
             progress.flush()
 
         try:
-            result = train(settings, tell, stop)
+            result = (train if "method" not in settings else continue_from)(settings, tell, stop)
         except RefusedError as error:
             tell({"event": "failed", "reason": error.reason, "text": str(error)})
             return 1

@@ -156,7 +156,7 @@ def _smaller(plan: TrainingPlan, wish: Wish, hardware: Hardware) -> Iterator[tup
     shorter = [n for n in LENGTHS if n < plan.max_length]
     if shorter and wish.max_length is None:
         yield replace(plan, max_length=shorter[0]), f"rows cut at {shorter[0]} tokens instead of {plan.max_length}"
-    if plan.lora_r > 8 and wish.lora_r is None:
+    if plan.lora_r > 8 and wish.lora_r is None and plan.method == "sft":
         yield replace(plan, lora_r=8, lora_alpha=wish.lora_alpha or 16.0), f"rank 8 instead of {plan.lora_r}"
 
 

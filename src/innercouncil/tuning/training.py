@@ -40,10 +40,18 @@ def train(
     result is then None. Else the adapter lies in settings["run"]/adapter, and what a card needs to know is returned.
     Raises RefusedError.
     """
+    return guarded(_train, settings, tell, stop)
+
+
+def guarded(
+    work: Callable[..., dict[str, Any] | None], settings: dict[str, Any], tell: Callable[[dict[str, Any]], None],
+    stop: threading.Event,
+) -> dict[str, Any] | None:  # fmt: skip
+    """Run a training with quiet libraries; whatever goes wrong in it becomes a RefusedError that tells nothing of a row."""
     os.environ.update(TOKENIZERS_PARALLELISM="false", HF_HUB_DISABLE_TELEMETRY="1", HF_HUB_DISABLE_PROGRESS_BARS="1")
     logging.disable(logging.WARNING)  # libraries warn with pieces of the rows
     try:
-        return _train(settings, tell, stop)
+        return work(settings, tell, stop)
     except RefusedError:
         raise
     except ImportError as error:
@@ -80,7 +88,7 @@ def _train(s: dict[str, Any], tell: Callable[[dict[str, Any]], None], stop: thre
     counts = count_supervised(trainer, len(rows), s["max_length"])
     reporter = make_reporter(trainer, tell, stop, per_epoch=2)
     trainer.add_callback(reporter)
-    _drop_broken(run)
+    drop_broken(run)
     last = get_last_checkpoint(str(run))
     began = time.time()
     first_loss = _loss_before(trainer, run, bool(held_out and last is None))
@@ -274,7 +282,8 @@ def _loss_before(trainer: Any, run: Path, measure: bool) -> float | None:
         return None
 
 
-def _drop_broken(run: Path) -> None:
+def drop_broken(run: Path) -> None:
+    """Remove checkpoints that a kill left unfinished."""
     for folder in run.glob("checkpoint-*"):
         if not (folder / WHOLE).exists():
             shutil.rmtree(folder, ignore_errors=True)
