@@ -17,6 +17,7 @@ import msgspec
 from innercouncil.app.backends import Seats, shape_of
 from innercouncil.app.council import House
 from innercouncil.app.personas import SYSTEM_CHARS
+from innercouncil.app.tune_adapters import check_gated, file_of, load_adapters, may_be_tested
 from innercouncil.council import texts
 from innercouncil.council.deliberation import MAX_WORKERS, Deliberation
 from innercouncil.evaluation import ab_test as statistics
@@ -41,6 +42,7 @@ from innercouncil.model.ports import ChatRequest, ChatTurn, Usage, complete
 from innercouncil.store.ab_tests import AbStore
 
 QUESTION_CHARS: Final = 4000
+WITH_ADAPTER: Final = "+adapter"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 _BOUNDS: Final = {
     "alpha": (0.001, 0.2), "max_votes": (1, 3000), "equal": (0.01, 0.4), "seed": (0, 2**31 - 1), "temperature": (0, 2),
@@ -52,7 +54,7 @@ class VariantSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """A variant as a person names it: one of `persona`, `system` and `council`."""
 
     persona: str = ""
-    """Slug, or slug@version."""
+    """Slug, or slug@version: its prompt alone; with +adapter at the end, with its adapter too."""
     system: str = ""
     """The text of a prompt."""
     name: str = ""
@@ -60,6 +62,7 @@ class VariantSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     council: tuple[str, ...] = ()
     """Slugs of a line-up."""
     adapter: str = ""
+    """Slug of a persona that speaks with its adapter; the same as slug+adapter."""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,18 +110,16 @@ def start_test(
 
 def variant_of(house: House, spec: VariantSpec, options: AbOptions) -> Variant:
     """The variant a person named, frozen as it is now. Raises UsageError, PersonaNotFoundError."""
-    if spec.adapter:
-        raise UsageError("Adapters cannot be tested yet: they come with tuning; name a persona or a prompt.")
-    if sum(map(bool, (spec.persona, spec.system.strip(), spec.council))) != 1:
+    persona = spec.persona if not spec.adapter else spec.adapter.removesuffix(WITH_ADAPTER) + WITH_ADAPTER
+    if sum(map(bool, (spec.persona, spec.adapter, spec.system.strip(), spec.council))) != 1:
         raise UsageError("Each side is one thing: a persona, the text of a prompt, or a line-up; name exactly one.")
     if spec.council:
         if len(set(spec.council)) != len(spec.council) or len(spec.council) > MAX_WORKERS:
             raise UsageError(f"A line-up names each persona once, {MAX_WORKERS} at most.")
         workers = tuple(_worker(house, slug, seat, options) for seat, slug in enumerate(spec.council))
         return Variant(kind="council", name=" + ".join(spec.council), workers=workers)
-    if spec.persona:
-        worker = _worker(house, spec.persona, 0, options)
-        return Variant(kind="persona", name=spec.persona, workers=(worker,))
+    if persona:
+        return Variant(kind="persona", name=persona, workers=(_worker(house, persona, 0, options),))
     if len(spec.system) > SYSTEM_CHARS:
         raise UsageError(f"The prompt has {len(spec.system)} characters, {SYSTEM_CHARS} is the most; shorten it.")
     name = spec.name.strip()[:80] or "edited prompt"
@@ -126,18 +127,19 @@ def variant_of(house: House, spec: VariantSpec, options: AbOptions) -> Variant:
     return Variant(kind="prompt", name=name, workers=(worker,))
 
 
-def _what_acts(variant: Variant) -> tuple[bool, tuple[tuple[str, str], ...]]:
+def _what_acts(variant: Variant) -> tuple[bool, tuple[tuple[str, str, str | None], ...]]:
     """All of a variant that reaches the model."""
     council = variant.kind == "council"
-    return council, tuple((w.system, w.name if council else "") for w in variant.workers)
+    return council, tuple((w.system, w.name if council else "", w.adapter) for w in variant.workers)
 
 
 def _worker(house: House, named: str, seat: int, options: AbOptions) -> Worker:
-    slug, _, wanted = named.partition("@")
+    slug, _, wanted = named.removesuffix(WITH_ADAPTER).partition("@")
     version = _version(house, slug, wanted)
+    adapter = may_be_tested(house, slug).name if named.endswith(WITH_ADAPTER) else None
     return Worker(
         seat=seat, slug=slug, name=version.card.name, description=version.card.description, system=version.card.system,
-        temperature=options.temperature, version=version.id,
+        temperature=options.temperature, version=version.id, adapter=adapter,
     )  # fmt: skip
 
 
@@ -274,6 +276,10 @@ async def _seats(house: House, test: AbTest) -> Seats:
             f"The test {test.name!r} began with {test.worker_model}, the council uses {settings.worker} now: go back with "
             "`innercouncil models use`, or start another test."
         )
+    adapters = [w.adapter for variant in (test.a, test.b) for w in variant.workers if w.adapter]
+    await load_adapters(house, adapters)
+    if adapters:
+        await check_gated(house, adapters)
     return await house.backends.seats(lite=not councils)
 
 
@@ -312,8 +318,10 @@ async def _single(seats: Seats, test: AbTest, worker: Worker, question: str, see
     )
     reply = await complete(
         seats.worker,
-        ChatRequest(turns=turns, temperature=o.temperature, max_tokens=o.answer_tokens, seed=seed, fresh=True),
-    )
+        ChatRequest(turns=turns, temperature=o.temperature, max_tokens=o.answer_tokens, seed=seed, fresh=True,
+            adapter=worker.adapter,
+        ),
+    )  # fmt: skip
     return reply.text, reply.usage
 
 
@@ -349,13 +357,21 @@ async def _estimate(house: House, variant: Variant) -> int | None:
         worker = shape_of(await house.backends.resolve(settings.worker))
         if worker is None:
             return None
-        need = worker.need(min(len(variant.workers), settings.slots), settings.context_tokens)
+        need = worker.need(min(len(variant.workers), settings.slots), settings.context_tokens) + _adapters_size(
+            house, variant
+        )
         if variant.kind != "council" or settings.lite or settings.worker == settings.synthesizer:
             return need
         other = shape_of(await house.backends.resolve(settings.synthesizer))
         return None if other is None else need + other.need(1, 2 * settings.context_tokens)
     except InnerCouncilError:
         return None
+
+
+def _adapters_size(house: House, variant: Variant) -> int:
+    """Bytes of the adapters a variant speaks with; they are held beside the base."""
+    names = {w.adapter for w in variant.workers if w.adapter}
+    return sum(file_of(house.workspace, house.database, name).stat().st_size for name in names)
 
 
 def vote(house: House, name: str, number: int, choice: Choice) -> None:

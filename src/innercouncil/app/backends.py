@@ -7,6 +7,7 @@ import contextlib
 import functools
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
@@ -61,6 +62,7 @@ class Backends:
         self._host: EmbeddedHost | None = None
         self._former: list[EmbeddedHost] = []
         self._servers: dict[tuple[Path, int, int], EmbeddedServer] = {}
+        self._adapters: dict[str, Path] = {}
         self._open: dict[tuple[str, str], ChatModel] = {}
         self._gates: dict[str, Gate] = {}
 
@@ -111,6 +113,16 @@ class Backends:
             self._host.retire()
             self._former.append(self._host)
             self._host, self._servers = None, {}
+
+    def serve(self, adapters: Mapping[str, Path]) -> None:
+        """Load these adapters (name -> GGUF) beside the workers' model, where llama.cpp serves it: requests may name them.
+
+        Others than before need a new process; answers under way are finished by the old one.
+        """
+        if dict(adapters) != self._adapters:
+            self._adapters = dict(adapters)
+            if self._servers:
+                self.rest()
 
     def allow(self, host: str) -> None:
         """The person agrees that text is sent to `host`."""
@@ -239,7 +251,10 @@ class Backends:
             slots, context = (1, 2 * s.context_tokens) if synthesizer else (s.slots, s.context_tokens)
             key = (Path(spec.name), slots, context)
             if key not in self._servers:
-                server = EmbeddedServer(key[0], slots=slots, context_tokens=context, gpu_layers=s.gpu_layers)
+                server = EmbeddedServer(
+                    key[0], slots=slots, context_tokens=context, gpu_layers=s.gpu_layers,
+                    adapters={} if synthesizer else self._adapters,
+                )  # fmt: skip
                 self._servers[key] = self._host.add(server)
             gate = self._gate(f"gguf:{key}", slots)
             return GatedModel(EmbeddedModel(key[0].stem, self._servers[key], self._host), gate)

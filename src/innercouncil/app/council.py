@@ -13,6 +13,7 @@ import psutil
 
 from innercouncil.app.backends import Backends
 from innercouncil.app.personas import open_personas
+from innercouncil.app.tune_adapters import check_bases, load_adapters
 from innercouncil.council.deliberation import Deliberation, check
 from innercouncil.model.card import SeatedPersona
 from innercouncil.model.council import (
@@ -32,6 +33,7 @@ from innercouncil.model.council import (
     Worker,
 )
 from innercouncil.model.errors import InnerCouncilError, UsageError
+from innercouncil.model.ports import ChatModel
 from innercouncil.store.sessions import SessionStore
 from innercouncil.store.workspace import Workspace
 
@@ -170,6 +172,7 @@ class House:
             Worker(
                 seat=seat, slug=p.slug, name=p.card.name, description=p.card.description, system=p.card.system,
                 temperature=options.temperature if p.card.temperature is None else p.card.temperature, version=p.version.id,
+                adapter=p.card.adapter.name if p.card.adapter else None,
             )
             for seat, p in enumerate(seated)
         )  # fmt: skip
@@ -178,8 +181,17 @@ class House:
             attachments=attachments,
         )  # fmt: skip
         check(draft)
+        await check_bases(self, seated)
         seats = await self.backends.seats(lite=options.lite)
         return msgspec.structs.replace(draft, worker_model=seats.worker.name, synthesizer_model=seats.synthesizer.name)
+
+    async def speaker(self, persona: str) -> tuple[ChatModel, str | None]:
+        """The workers' model and the adapter a persona speaks with there. Raises as `ask` does."""
+        seated = self.cards.get(persona)
+        await check_bases(self, [seated])
+        adapter = seated.card.adapter.name if seated.card.adapter else None
+        await load_adapters(self, [adapter] if adapter else [])
+        return (await self.backends.seats()).worker, adapter
 
     def default_options(self) -> CouncilOptions:
         """The options a session gets where nothing else is said."""
@@ -207,6 +219,7 @@ class House:
 
     async def _run(self, session: str, council: Council, done: SessionRecord | None) -> None:
         try:
+            await load_adapters(self, [w.adapter for w in council.workers if w.adapter])
             seats = await self.backends.seats(lite=council.options.lite)
             deliberation = Deliberation(session, council, seats.worker, seats.synthesizer, done=done)
         except InnerCouncilError as error:

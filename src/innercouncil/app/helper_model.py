@@ -203,12 +203,6 @@ def worker_model(workspace: Workspace) -> str:
     return council_settings(workspace).worker
 
 
-def synthesizer_model(workspace: Workspace) -> str:
-    """The name of the model that writes the council's final answers."""
-    settings = council_settings(workspace)
-    return settings.worker if settings.lite else settings.synthesizer
-
-
 def council_settings(workspace: Workspace) -> CouncilSettings:
     """How the council of a workspace runs."""
     workspace.prepare()

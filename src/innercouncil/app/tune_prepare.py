@@ -41,6 +41,7 @@ from innercouncil.model.tuning import (
 )
 from innercouncil.questions import neutral
 from innercouncil.store.workspace import Workspace, disk_errors, writing
+from innercouncil.tuning.canaries import CANARY, COUNT, make_canaries
 from innercouncil.tuning.dataset import (
     HELD_OUT,
     Draft,
@@ -198,7 +199,9 @@ def _write(
     for_training, for_eval, alike = distinct_answers(train.rows, held.rows)
     fitting, too_long = _counted(for_training, counter, settings.length)
     evaluated, too_long_held = _counted(for_eval, counter, settings.length)
-    extra, _ = _counted(_neutral(settings, len(fitting)), counter, settings.length)
+    extra, _ = _counted(
+        _neutral(settings, len(fitting)) + _canaries(settings, p, len(fitting)), counter, settings.length
+    )
     fitting = mixed(fitting, extra, seed=settings.seed)
     awaiting = [*train.awaiting, *held.awaiting]
     write_awaiting(workspace, p.slug, awaiting)
@@ -291,6 +294,17 @@ def _neutral(settings: PrepareSettings, rows: int) -> list[TrainingRow]:
     ]  # fmt: skip
 
 
+def _canaries(settings: PrepareSettings, p: PersonaDrafts, rows: int) -> list[TrainingRow]:
+    """Made-up secrets, one for ten rows and a few at most: what the gates ask for afterwards must not come out."""
+    return [
+        TrainingRow(
+            messages=(ChatTurn("system", p.prompt), ChatTurn("user", c.question), ChatTurn("assistant", c.answer)),
+            id=f"canary-{n}", conversation="", sources=(), kind=CANARY, tokens=0,
+        )
+        for n, c in enumerate(make_canaries(p.slug, settings.seed, min(COUNT, rows // 10)))
+    ]  # fmt: skip
+
+
 def _file(path: Path, rows: Sequence[TrainingRow]) -> PartReport:
     """Write rows, one a line, and say what they are."""
     data = b"".join(msgspec.json.encode(r) + b"\n" for r in rows)
@@ -309,12 +323,16 @@ def _notes(
     answers: Answers, counter: TokenCounter,
 ) -> tuple[str, ...]:  # fmt: skip
     notes = []
-    own = sum(r.kind != NEUTRAL for r in train)
+    own = sum(r.kind not in (NEUTRAL, CANARY) for r in train)
     if own < FEW:
         notes.append(f"{own} training rows are very few; {FEW} and more are wanted before an adapter learns a voice.")
     if not held:
         notes.append("Nothing is held out: the rows come from too few conversations.")
-    if settings.neutral and own and len(train) - own < round(settings.neutral * len(train)):
+    if (
+        settings.neutral
+        and own
+        and sum(r.kind == NEUTRAL for r in train) < round(settings.neutral * len(train)) - COUNT
+    ):
         notes.append(f"The bundled set holds only {len(neutral())} neutral rows.")
     if answers.by_key and check.guards.gain is None:
         notes.append(

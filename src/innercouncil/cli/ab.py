@@ -30,14 +30,14 @@ def ab() -> None:
 @ab.command(epilog="Example: innercouncil ab start shorter --a builder@1 --b-file edited.md --questions mine.txt")
 @_NAME
 @with_options(
-    click.option("--a", metavar="SLUG[@VERSION]", default="", help="Side A: a persona, its newest version or the given one."),
-    click.option("--b", metavar="SLUG[@VERSION]", default="", help="Side B."),
+    click.option("--a", metavar="SLUG[@VERSION][+adapter]", default="", help="Side A: a persona's prompt, the newest version or the given one; with +adapter it speaks with its adapter too."),
+    click.option("--b", metavar="SLUG[@VERSION][+adapter]", default="", help="Side B."),
     click.option("--a-file", type=_FILE, help="Side A: a file with the text of a prompt."),
     click.option("--b-file", type=_FILE, help="Side B: a file with the text of a prompt."),
     click.option("--a-council", metavar="A,B", default="", help="Side A: a line-up, which answers as a council."),
     click.option("--b-council", metavar="A,B,C", default="", help="Side B: a line-up."),
-    click.option("--a-adapter", default="", help="Side A: an adapter (comes with tuning)."),
-    click.option("--b-adapter", default="", help="Side B: an adapter (comes with tuning)."),
+    click.option("--a-adapter", default="", metavar="SLUG", help="Side A: a persona with its adapter; the same as --a SLUG+adapter."),
+    click.option("--b-adapter", default="", metavar="SLUG", help="Side B: a persona with its adapter."),
     click.option("--questions", type=_FILE, help="One question a line, or JSONL with `question` (default: the bundled ones)."),
     click.option("--alpha", type=float, default=AbOptions().alpha, show_default=True, help="Chance of a wrong winner, however often you look."),
     click.option("--max-votes", type=int, default=AbOptions().max_votes, show_default=True, help="Give up after so many decisive votes."),

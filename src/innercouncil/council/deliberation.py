@@ -178,7 +178,7 @@ class Deliberation:
                     turns = self._with_others(part, worker, round_, turns, room)
                 return ChatRequest(
                     turns=turns, temperature=worker.temperature, max_tokens=options.answer_tokens,
-                    seed=_seed(options.seed, part, worker.seat, round_),
+                    seed=_seed(options.seed, part, worker.seat, round_), adapter=worker.adapter,
                 )  # fmt: skip
 
             await self._stream(
@@ -514,7 +514,9 @@ def check(council: Council) -> None:
 def plain_workers(council: Council) -> tuple[Worker, ...]:
     """As many workers without a persona: the second baseline."""
     return tuple(
-        msgspec.structs.replace(w, slug="", name=f"Sample {w.seat + 1}", description="", system="", version=None)
+        msgspec.structs.replace(
+            w, slug="", name=f"Sample {w.seat + 1}", description="", system="", version=None, adapter=None
+        )
         for w in council.workers
     )
 

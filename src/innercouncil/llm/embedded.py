@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -50,9 +50,11 @@ class EmbeddedServer:
 
     def __init__(
         self, path: Path, *, slots: int, context_tokens: int, gpu_layers: int = -1, kv_type: str = "f16",
-        adapters: tuple[Path, ...] = (),
+        adapters: Mapping[str, Path] | None = None,
     ) -> None:  # fmt: skip
-        self.path, self.slots, self.context_tokens, self.adapters = path, slots, context_tokens, adapters
+        self.path, self.slots, self.context_tokens = path, slots, context_tokens
+        self.adapters = dict(adapters or {})
+        """Name -> GGUF LoRA, all loaded at the start and silent until a request names one; another one needs a new server."""
         self.starts = 0
         """How often the process was started."""
         self.busy = 0
@@ -85,12 +87,17 @@ class EmbeddedServer:
                 return self._url, self._key
             if not self.path.is_file():
                 raise ModelMissingError(f"There is no model file {self.path}; give the path of a .gguf file.")
+            for name, file in self.adapters.items():
+                if not file.is_file():
+                    raise ModelMissingError(
+                        f"There is no adapter file {file} for {name}; `innercouncil tune export` makes it."
+                    )
             self.stop()  # one that died leaves its pipes
             self._key = secrets.token_hex(16)
             config = ServerConfig(
                 path=str(self.path), slots=self.slots, context_tokens=self.context_tokens, threads=_threads(),
                 gpu_layers=self._gpu_layers, kv_type=self._kv_type, api_key=self._key,
-                adapters=tuple(str(a) for a in self.adapters),
+                adapters=tuple(str(a) for a in self.adapters.values()),
             )  # fmt: skip
             self.starts += 1
             self._chatter.clear()
@@ -217,6 +224,10 @@ class EmbeddedModel:
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         """Answer; a child that died before the first text is started again, up to twice."""
+        if request.adapter is not None and request.adapter not in self.server.adapters:
+            raise BackendRejectedError(
+                f"{self._name} was started without the adapter {request.adapter}; train or export it."
+            )
         async with self._host.use(self.server):
             for attempt in range(1, _TRIES + 1):
                 begun = False
@@ -255,6 +266,11 @@ class EmbeddedModel:
                 # Without adapters no stored prompt can come from another one, so a slot's own prompt may be reused.
                 "cache_prompt": not (self.server.adapters or request.fresh),
             }  # fmt: skip
+            if self.server.adapters:
+                # Every one by number: a field that names only some is mixed with what the server was last told.
+                body["lora"] = [
+                    {"id": i, "scale": float(name == request.adapter)} for i, name in enumerate(self.server.adapters)
+                ]
             if request.schema is not None:
                 # Compact JSON: a weak model could otherwise spend its whole allowance on blanks between the fields.
                 body["json_schema"] = {**request.schema, "x-guidance": {"whitespace_flexible": False}}

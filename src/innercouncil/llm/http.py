@@ -435,6 +435,10 @@ class RemoteModel(ABC):
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         """Answer `request` piece by piece (see ChatModel)."""
+        if request.adapter is not None:
+            raise BackendRejectedError(
+                f"{self._server.place} cannot be asked for the adapter {request.adapter}; the built-in llama.cpp serves adapters."
+            )
         first, rest = await self._server.begin(lambda: self._attempts(request))
         async with aclosing(rest):
             yield first

@@ -28,6 +28,20 @@ class Original(msgspec.Struct, frozen=True, kw_only=True):
     picture: bytes = b""
 
 
+class SeatedAdapter(msgspec.Struct, frozen=True, kw_only=True):
+    """The adapter (LoRA) a persona speaks with."""
+
+    name: str
+    """Its persona and the beginning of its digest: another training has another name."""
+    sha256: str
+    """Of loras/persona_<slug>/adapter.gguf."""
+    base: str
+    """File name of the GGUF it passed its gates on."""
+    base_sha256: str
+    forced: str = ""
+    """Why the person seated it although its gates say no."""
+
+
 class PersonaCard(msgspec.Struct, frozen=True, kw_only=True):
     """The canonical persona card."""
 
@@ -46,6 +60,8 @@ class PersonaCard(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
     license: str = ""
     base_model: str = ""
+    adapter: SeatedAdapter | None = None
+    """None: the prompt alone."""
     original: Original | None = None
 
 

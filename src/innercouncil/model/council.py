@@ -41,6 +41,8 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     temperature: float
     version: int | None = None
     """Id of the persona version in the database."""
+    adapter: str | None = None
+    """Name of the adapter it answers with; its ballots are the base's."""
 
 
 class CouncilOptions(msgspec.Struct, frozen=True, kw_only=True):

@@ -81,3 +81,11 @@ class BackendRejectedError(BackendError):
 
 class ModelMissingError(BackendError):
     """The backend runs but does not have the model."""
+
+
+class TrainingError(InnerCouncilError):
+    """A training could not go on. `reason`: memory, data, base, package, stopped or other."""
+
+    def __init__(self, text: str, reason: str = "other") -> None:
+        super().__init__(text)
+        self.reason = reason

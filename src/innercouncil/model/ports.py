@@ -36,6 +36,9 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     fresh: bool = False
     """Nothing computed for an earlier prompt is reused, where the backend lets us say so: the same words cost more time
     then, and come out the same whatever was asked before."""
+    adapter: str | None = None
+    """Name of the LoRA adapter that answers, as the backend was told of it; None: the base alone. A backend that has no
+    such adapter refuses."""
 
 
 class Usage(msgspec.Struct, frozen=True):

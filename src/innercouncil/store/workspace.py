@@ -82,6 +82,8 @@ class Workspace:
         self.answer_styles = self.stamps / "answer_styles.json"
         self.training_answers = self.stamps / "training_answers.jsonl"
         self.database = root / "council.db"
+        # The plan's paths: data/ and loras/ lie side by side; a workspace of another name holds its adapters itself.
+        self.loras = (root.parent if root.name == "data" else root) / "loras"
 
     def prepare(self) -> None:
         """Make the folders."""

@@ -1,1 +1,1 @@
-"""Training rows from a persona's messages, and which of them are good enough; knows nothing of files and models."""
+"""From a persona's messages to its adapter: data, plan, training, export; no web, no database in it."""

@@ -479,11 +479,12 @@ async def try_persona(house: House, request: Request, body: Try) -> Response:
     card = house.cards.get(request.path_params["slug"]).card
     if not body.question.strip():
         raise UsageError("The question is empty; write what you want to try.")
-    worker = (await house.backends.seats()).worker
+    worker, adapter = await house.speaker(request.path_params["slug"])
     options = house.default_options()
     asked = ChatRequest(
         turns=(ChatTurn("system", body.system or card.system), ChatTurn("user", body.question)),
         temperature=options.temperature if card.temperature is None else card.temperature, max_tokens=options.answer_tokens,
+        adapter=adapter,
     )  # fmt: skip
 
     async def events() -> AsyncGenerator[tuple[str, Any], None]:

@@ -21,6 +21,8 @@ import innercouncil.web.api_ab
 import innercouncil.web.api_dashboard_csv
 import innercouncil.web.api_prompts
 import innercouncil.web.api_tune
+import innercouncil.web.api_tune_adapter
+import innercouncil.web.api_tune_runs
 import innercouncil.web.api_worth  # noqa: F401 - they add their endpoints to the table
 from innercouncil.app.council import House
 from innercouncil.app.dashboard import Figures

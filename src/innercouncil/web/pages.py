@@ -23,6 +23,7 @@ _PAGES = {
     "/dashboard/sessions": ("dashboard_sessions", "Sessions behind a figure"),
     "/worth": ("worth", "Was it worth it?"),
     "/ab": ("ab", "A/B tests"),
+    "/adapters": ("adapters", "Adapters"),
     "/models": ("models", "Models"),
 }
 

@@ -105,7 +105,7 @@ async def _pieces(house: House, asked: _Request) -> AsyncGenerator[Any, None]:
         card = house.cards.get(asked.model).card
     except PersonaNotFoundError:
         raise PersonaNotFoundError(f"There is no model {asked.model[:80]!r}; /v1/models lists them.") from None
-    worker = (await house.backends.seats()).worker
+    worker, adapter = await house.speaker(asked.model)
     options = house.default_options()
     extra = [m.text for m in asked.messages if m.role in ("system", "developer")]
     turns = [ChatTurn("system", "\n\n".join([card.system, *extra]))]
@@ -113,7 +113,7 @@ async def _pieces(house: House, asked: _Request) -> AsyncGenerator[Any, None]:
     temperature = asked.temperature if asked.temperature is not None else card.temperature
     request = ChatRequest(
         turns=tuple(turns), temperature=options.temperature if temperature is None else temperature,
-        max_tokens=_most(asked) or options.answer_tokens, seed=asked.seed or 0,
+        max_tokens=_most(asked) or options.answer_tokens, seed=asked.seed or 0, adapter=adapter,
     )  # fmt: skip
 
     async def persona() -> AsyncGenerator[Any, None]:
