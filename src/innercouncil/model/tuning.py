@@ -29,7 +29,7 @@ class TuneTarget(msgspec.Struct, frozen=True):
 
 TARGETS: Final[dict[TuneMode, TuneTarget]] = {
     "cpu": TuneTarget("qwen2.5:0.5b", 1024),
-    "8GB": TuneTarget("qwen2.5:1.5b", 1024),
+    "8GB": TuneTarget("qwen2.5:3b", 1024),
     "16GB": TuneTarget("qwen2.5:3b", 1024),
     "32GB": TuneTarget("qwen2.5:3b", 2048),
 }
