@@ -56,8 +56,20 @@ class _Fit(NamedTuple):
     """Ids of a persona's messages that may become a draft, and what is counted of the others."""
 
     own: list[str]
-    questions: list[str]
+    openings: list[str]
+    """Questions that begin a conversation; they are drawn before the others."""
+    following: list[str]
     left_out: Counter[str]
+
+    @property
+    def questions(self) -> list[str]:
+        """All that may be questions."""
+        return [*self.openings, *self.following]
+
+    def asked(self, most: int, seed: int, hand: Mapping[str, str]) -> set[str]:
+        """Ids of at most `most` questions, and of those that have an answer written by hand."""
+        first = drawn(self.openings, most, seed)
+        return first | drawn(self.following, most - len(first), seed) | (hand.keys() & set(self.questions))
 
 
 def read_drafts(
@@ -72,7 +84,7 @@ def read_drafts(
     own, asked = dict[str, set[str]](), dict[str, set[str]]()
     for slug, f in fit.items():
         own[slug] = drawn(f.own, limits.own, limits.seed)
-        asked[slug] = drawn(f.questions, limits.questions, limits.seed) | (hand[slug].keys() & set(f.questions))
+        asked[slug] = f.asked(limits.questions, limits.seed, hand[slug])
         f.left_out["own words: more than asked for"] = len(f.own) - len(own[slug])
         f.left_out["question: more than asked for"] = len(f.questions) - len(asked[slug])
     drafts: dict[str, list[Draft]] = {slug: [] for slug in fit}
@@ -110,7 +122,7 @@ def _hand_first(halves: Halves, hand: Mapping[str, str]) -> Halves:
 
 def _fit(workspace: Workspace, discovery: Discovery) -> tuple[dict[str, _Fit], dict[str, float]]:
     """What may become what, by persona, and the newest time of each conversation."""
-    fit = {p.slug: _Fit([], [], Counter()) for p in discovery.personas}
+    fit = {p.slug: _Fit([], [], [], Counter()) for p in discovery.personas}
     times: dict[str, float] = {}
     for m in read_labelled(workspace.categorized_messages):
         if m.time is not None:
@@ -119,7 +131,8 @@ def _fit(workspace: Workspace, discovery: Discovery) -> tuple[dict[str, _Fit], d
         if f is None:
             continue
         for ids, what, why in (
-            (f.own, "own words", unfit_as_own(m)), (f.questions, "question", unfit_as_question(m)),
+            (f.own, "own words", unfit_as_own(m)),
+            (f.following if m.context else f.openings, "question", unfit_as_question(m)),
         ):  # fmt: skip
             if why:
                 f.left_out[f"{what}: {why}"] += 1

@@ -139,6 +139,9 @@ class PrepareReport(msgspec.Struct, frozen=True, kw_only=True):
     held_out: float
     neutral: float
     sources: tuple[str, ...]
+    own: int
+    questions: int
+    """Most own words and questions of a persona."""
     personas: tuple[PersonaReport, ...]
     redacted: dict[str, int]
     """Kind -> number of replacements in everything that was looked at."""

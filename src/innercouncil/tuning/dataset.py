@@ -35,6 +35,8 @@ MIN_WORDS: Final = 5
 MAX_WORDS: Final = 300
 QUESTION_WORDS: Final = 150
 """Most words of a question."""
+FOLLOWING_WORDS: Final = 8
+"""Fewest words of a question that follows an answer."""
 PLAIN_WORDS: Final = 8
 """Fewest words of an answer that is worth rewriting."""
 KEPT: Final = 0.6
@@ -50,6 +52,17 @@ _CONTROL_RE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f
 _REDACTED_RE: Final = re.compile(r"\[(?:secret|URL|e-mail|number|phone|IP address|address|name)\]")
 _POINTS_RE: Final = re.compile(r"[:：]\s*$|\battach(?:ed|ment)\b", re.IGNORECASE)
 """What it speaks of is not in it."""
+_REFERS_RE: Final = re.compile(
+    r"^\W*(?:and|but|so|or|also|ok|okay|yes|no|great|good|nice|perfect|thanks?|thank you|then|now|next|what about|how about|why not"
+    r"|(?:please )?(?:include|remove|add|make|change|convert|expand|shorten|go|give|use|keep|put|try|don'?t|do not|turn|move|only|just))\b"
+    r"|\bthe (?:code|game|text|article|story|following|table|script|function|file|list|comment|rest|part|essay|e-?mail|paragraph"
+    r"|sentence|result|output|error|answer|response|example|outline|plan|project|page|document|chapter|character)s?\b"
+    r"|\b(?:it|its|this|that|these|those|they|them|their|he|she|his|her|him|one|ones|above|previous|former|latter|same|again"
+    r"|instead|still|more|else|another|other|first|second|third|last|rewrite|continue|you (?:said|wrote|gave|used|mentioned)"
+    r"|your (?:answer|response|last|list|code|example))\b",
+    re.IGNORECASE,
+)
+"""Words that point to what was said before; a net, not a proof."""
 _PERSONAL: Final = "mostly secrets or personal data"
 
 
@@ -89,8 +102,14 @@ def unfit_as_own(message: LabelledMessage) -> str:
 
 
 def unfit_as_question(message: LabelledMessage) -> str:
-    """The same of what the user says."""
-    return "follows an answer" if message.context else _unfit(message, QUESTION_WORDS)
+    """The same of what the user says: it must be understood by itself. Of messages that follow an answer only English ones
+    can be told to be.
+    """
+    if message.context and (
+        message.language != "en" or _REFERS_RE.search(message.voice) or len(words_of(message.voice)) < FOLLOWING_WORDS
+    ):
+        return "needs what came before"
+    return _unfit(message, QUESTION_WORDS)
 
 
 def _unfit(message: LabelledMessage, most: int) -> str:

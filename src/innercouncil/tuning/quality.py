@@ -25,7 +25,7 @@ _REFUSAL_RE: Final = re.compile(
     r"|^\W*(?:i(?:'m| am) )?(?:really |very |so )?sorry[^.!?]{0,20}\b(?:i )?(?:can(?:'t|not)|(?:am|'m) (?:unable|not able))\b"
     r"|^\W*i (?:can(?:'t|not)|am (?:unable|not able) to|won't) (?:help|assist|comply|fulfil|provide|rewrite|do that|answer)"
     r"|\bals (?:eine? )?(?:ki|k[üu]nstliche intelligenz|sprachmodell|ki-(?:modell|assistent)\w*)\b"
-    r"|^\W*(?:es )?tut mir leid[^.!?]{0,30}\b(?:kann|darf)\b[^.!?]{0,60}\bnicht\b|^\W*(?:das|dabei) kann ich (?:leider )?nicht\b"
+    r"|^\W*(?:es )?tut mir leid[^.!?]{0,30}\b(?:kann|darf)\b[^.!?]{0,60}\bnicht\b|^\W*(?:das|dabei) kann ich (?:leider )?nicht (?:helfen|beantworten|umschreiben|tun|machen)\b"
     r"|\ben tant qu['e]\s?(?:une? )?(?:ia\b|intelligence artificielle|mod[èe]le de langage|assistant)"
     r"|^\W*(?:je suis )?d[ée]sol[ée][^.!?]{0,30}\bje ne (?:peux|puis)\b"
     r"|\bcomo (?:una? )?(?:ia\b|inteligencia artificial|modelo de lenguaje|intelig[êe]ncia artificial|modelo de linguagem)"

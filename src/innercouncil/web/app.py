@@ -19,6 +19,7 @@ from starlette.staticfiles import StaticFiles
 
 import innercouncil.web.api_ab
 import innercouncil.web.api_prompts
+import innercouncil.web.api_training_data
 import innercouncil.web.api_tune
 import innercouncil.web.api_tune_adapter
 import innercouncil.web.api_worth  # noqa: F401 - they add their endpoints to the table
