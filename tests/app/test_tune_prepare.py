@@ -54,7 +54,11 @@ def ws(discovered, tmp_path) -> Workspace:
 
 def prepare(ws: Workspace, model: Chosen | None = None, asked=None, **settings: Any) -> PrepareReport:
     return prepare_training_data(
-        ws, PrepareSettings(**settings), model=model, asked=asked, stage=lambda _title: lambda _done, _total: None
+        ws,
+        PrepareSettings(**{"canaries": 0} | settings),
+        model=model,
+        asked=asked,
+        stage=lambda _title: lambda _done, _total: None,
     )
 
 

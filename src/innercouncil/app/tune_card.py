@@ -110,7 +110,7 @@ Files:
 
 
 def _preferred(c: Continued) -> str:
-    right = f", chosen answers likelier in {c.right_before:.0%} before and {c.right_after:.0%} after" if c.right_before is not None and c.right_after is not None else ""  # fmt: skip
+    right = f", and {c.right:.0%} of the chosen answers gained on the rejected ones" if c.right is not None else ""
     held = f"; on {c.eval_rows} held-out ones the loss went from {c.loss_before:.3f} to {c.loss_after:.3f}{right}" if c.loss_before is not None and c.loss_after is not None else ""  # fmt: skip
     return f"\n- Continued from {c.parent} by {c.method.upper()} (beta {c.beta:g}) on {c.rows} preferences, SHA-256 {c.data_digest}{held}"
 

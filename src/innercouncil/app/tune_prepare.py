@@ -78,6 +78,8 @@ class PrepareSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Most messages of a persona that become own words."""
     questions: int = 60
     """Most questions of a persona for a model or the person to answer."""
+    canaries: int = COUNT
+    """Made-up secrets among the training rows at most, one for ten of them; the gates ask for them."""
     seed: int = 0
 
     @property
@@ -301,7 +303,7 @@ def _canaries(settings: PrepareSettings, p: PersonaDrafts, rows: int) -> list[Tr
             messages=(ChatTurn("system", p.prompt), ChatTurn("user", c.question), ChatTurn("assistant", c.answer)),
             id=f"canary-{n}", conversation="", sources=(), kind=CANARY, tokens=0,
         )
-        for n, c in enumerate(make_canaries(p.slug, settings.seed, min(COUNT, rows // 10)))
+        for n, c in enumerate(make_canaries(p.slug, settings.seed, min(settings.canaries, rows // 10)))
     ]  # fmt: skip
 
 
@@ -324,15 +326,12 @@ def _notes(
 ) -> tuple[str, ...]:  # fmt: skip
     notes = []
     own = sum(r.kind not in (NEUTRAL, CANARY) for r in train)
+    plain = sum(r.kind == NEUTRAL for r in train)
     if own < FEW:
         notes.append(f"{own} training rows are very few; {FEW} and more are wanted before an adapter learns a voice.")
     if not held:
         notes.append("Nothing is held out: the rows come from too few conversations.")
-    if (
-        settings.neutral
-        and own
-        and sum(r.kind == NEUTRAL for r in train) < round(settings.neutral * len(train)) - COUNT
-    ):
+    if settings.neutral and own and plain < round(settings.neutral * (own + plain)):
         notes.append(f"The bundled set holds only {len(neutral())} neutral rows.")
     if answers.by_key and check.guards.gain is None:
         notes.append(

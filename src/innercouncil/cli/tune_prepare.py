@@ -47,6 +47,8 @@ OPTIONS: Final = (
                  help="Most messages of a persona that become own words."),
     click.option("--questions", type=click.IntRange(0, 100_000), default=_DEFAULTS.questions, show_default=True,
                  help="Most questions of a persona for a model, or you, to answer."),
+    click.option("--canaries", type=click.IntRange(0, 8), default=_DEFAULTS.canaries, show_default=True,
+                 help="Made-up secrets among the rows at most; the gates ask for them. 0 for none."),
     click.option("--personas", metavar="A,B", help="Whom the model writes for, as slugs (default: all)."),
     click.option("--synthesizer", is_flag=True, help="Let the council's synthesizer write the answers."),
     click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=_DEFAULTS.seed, show_default=True, help="Seed of everything random."),
@@ -69,12 +71,12 @@ def prepare(workspace: Path, as_json: bool, **given: Any) -> None:
 def run_prepare(
     workspace: Path, *, as_json: bool, mode: TuneMode, max_length: int | None, tokenizer: Path | None,
     sources: tuple[Source, ...], neutral: float, held_out: float, own: int, questions: int, personas: str | None,
-    synthesizer: bool, seed: int, llm: str | None, llm_model: str | None, yes: bool, llm_price: Price | None,
+    synthesizer: bool, canaries: int, seed: int, llm: str | None, llm_model: str | None, yes: bool, llm_price: Price | None,
 ) -> None:  # fmt: skip
     """Run the use case and show what it found."""
     settings = PrepareSettings(
         mode=mode, max_length=max_length, tokenizer=tokenizer, sources=sources, neutral=neutral, held_out=held_out,
-        own=own, questions=questions, seed=seed,
+        own=own, questions=questions, canaries=canaries, seed=seed,
     )  # fmt: skip
     if (llm or synthesizer) and "model" not in sources:
         raise UsageError("A model was named, but --sources leaves models out; drop one of the two.")

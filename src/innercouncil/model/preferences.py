@@ -72,6 +72,5 @@ class Continued(msgspec.Struct, frozen=True, kw_only=True):
     loss_before: float | None
     """Held-out preference loss."""
     loss_after: float | None
-    right_before: float | None
+    right: float | None
     """Share of held-out pairs in which the chosen answer gained on the rejected one; None for KTO."""
-    right_after: float | None

@@ -78,7 +78,7 @@ def _continue(
         "base_revision": getattr(base.config, "_commit_hash", None) or "",
         "preference": {
             "loss_before": first.get("eval_loss"), "loss_after": after.get("eval_loss"),
-            "right_before": first.get("eval_rewards/accuracies"), "right_after": after.get("eval_rewards/accuracies"),
+            "right": after.get("eval_rewards/accuracies"),
         },
     }  # fmt: skip
 

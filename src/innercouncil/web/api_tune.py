@@ -1,4 +1,4 @@
-"""The part of the HTTP API that shows a persona's training data and takes answers written by hand."""
+"""The part of the HTTP API that shows how trainings go; they are started in a terminal."""
 
 from __future__ import annotations
 
@@ -6,64 +6,30 @@ import asyncio
 
 import msgspec
 from starlette.requests import Request
+from starlette.responses import Response
 
-from innercouncil.app import tune_hand
 from innercouncil.app.council import House
-from innercouncil.app.tune_prepare import PrepareSettings, last_report, prepare_training_data, settings_again
-from innercouncil.model.tuning import AwaitingRow, PersonaReport
-from innercouncil.web.api import TABLE, JobOut, jobs_of, source_of
-from innercouncil.web.jobs import JobWatcher
+from innercouncil.app.tune_watch import follow, training_run, training_runs
+from innercouncil.model.training import TrainingRun
+from innercouncil.web.api import SSE, TABLE
+from innercouncil.web.http import event_stream
 
 
-class TrainingOut(msgspec.Struct):
-    """A persona's training data."""
+class RunsOut(msgspec.Struct):
+    """All adapters, there or under way."""
 
-    discovered: bool
-    """False for a persona that was not found in messages: it has none."""
-    report: PersonaReport | None
-    """None where no rows were made yet."""
-    awaiting: list[AwaitingRow]
-    """Questions that wait for an answer in the persona's voice; `assistant` holds what was written since the rows were made."""
+    runs: list[TrainingRun]
 
 
-class AnswerIn(msgspec.Struct, forbid_unknown_fields=True):
-    """An answer written by hand; empty takes the earlier one back."""
-
-    assistant: str
-
-
-@TABLE.add("GET", "/api/personas/{slug}/training", "A persona's training data", returns=TrainingOut)
-async def get_training(house: House, request: Request) -> TrainingOut:
-    """What the last run made, and what awaits an answer."""
-    slug = house.cards.get(request.path_params["slug"]).source
-    if slug is None:
-        return TrainingOut(False, None, [])
-
-    def read() -> TrainingOut:
-        report = last_report(house.workspace)
-        mine = next((p for p in report.personas if p.slug == slug), None) if report else None
-        return TrainingOut(True, mine, tune_hand.awaiting(house.workspace, house.database, slug))
-
-    return await asyncio.to_thread(read)
+@TABLE.add("GET", "/api/tuning", "Adapters and how far their trainings are", returns=RunsOut)
+async def get_runs(house: House, request: Request) -> RunsOut:
+    """Read from the files of the trainings."""
+    return RunsOut(await asyncio.to_thread(training_runs, house.workspace))
 
 
-@TABLE.add(
-    "PUT", "/api/personas/{slug}/training/{id}", "Answer a question of the training data by hand", body=AnswerIn,
-    returns=list[AwaitingRow],
-)  # fmt: skip
-async def answer_training(house: House, request: Request, body: AnswerIn) -> list[AwaitingRow]:
-    """Keep the person's answer; it becomes a row when the rows are made again."""
-    slug, row = source_of(house, request.path_params["slug"]), request.path_params["id"]
-    return await asyncio.to_thread(tune_hand.answer_by_hand, house.workspace, house.database, slug, row, body.assistant)
-
-
-@TABLE.add("POST", "/api/training", "Make the training rows of all personas, without asking a model", returns=JobOut, status=202)  # fmt: skip
-async def make_training(house: House, request: Request) -> JobOut:
-    """A job with the settings of the last run."""
-
-    def work(watcher: JobWatcher) -> None:
-        report = last_report(house.workspace)
-        settings = settings_again(report) if report else PrepareSettings()
-        prepare_training_data(house.workspace, settings, stage=lambda title: watcher.stage(title, done=False))
-
-    return JobOut(jobs_of(request).start("tuning", work).id)
+@TABLE.add("GET", "/api/tuning/{slug}/events", "A training as it goes on, from its beginning", returns=SSE)
+async def get_events(house: House, request: Request) -> Response:
+    """Loss, speed, memory and time left, several events at a time, until it ends."""
+    slug = request.path_params["slug"]
+    await asyncio.to_thread(training_run, house.workspace, slug)
+    return event_stream(follow(house.workspace, slug))

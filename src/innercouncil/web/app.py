@@ -20,9 +20,9 @@ from starlette.staticfiles import StaticFiles
 import innercouncil.web.api_ab
 import innercouncil.web.api_dashboard_csv
 import innercouncil.web.api_prompts
+import innercouncil.web.api_training_data
 import innercouncil.web.api_tune
 import innercouncil.web.api_tune_adapter
-import innercouncil.web.api_tune_runs
 import innercouncil.web.api_worth  # noqa: F401 - they add their endpoints to the table
 from innercouncil.app.council import House
 from innercouncil.app.dashboard import Figures
