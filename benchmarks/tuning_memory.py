@@ -52,6 +52,7 @@ def measure(plan: TrainingPlan, folder: Path) -> int:
     """Most bytes held while two steps are trained, looked at a hundred times a second (on a GPU: what torch reserved)."""
     from innercouncil.tuning.training import memory_held, train
 
+    folder.mkdir(exist_ok=True)
     make_base(plan, folder / "base")
     row = {"messages": [{"role": "user", "content": "go"}, {"role": "assistant", "content": WORD * plan.max_length}]}
     (folder / "rows.jsonl").write_text((json.dumps(row) + "\n") * 2 * plan.batch_size, "utf-8")
@@ -64,8 +65,10 @@ def measure(plan: TrainingPlan, folder: Path) -> int:
             most[0] = max(most[0], psutil.Process().memory_info().rss)
 
     threading.Thread(target=look_on, daemon=True).start()
-    train(settings, lambda _event: None, threading.Event())
+    result = train(settings, lambda _event: None, threading.Event())
     ended.set()
+    assert result is not None
+    assert result["tokens"] == result["rows"] * plan.max_length, "rows are as long as the plan says"
     return most[0] if plan.device == "cpu" else memory_held()
 
 
@@ -76,12 +79,13 @@ def make_base(plan: TrainingPlan, folder: Path) -> None:
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
     s = plan.base.shape
-    words = ["<|end|>", "<unk>", "user", "assistant", "go", "step"]
-    inner = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="<unk>"))
-    inner.pre_tokenizer = pre_tokenizers.Whitespace()
-    template = "{% for m in messages %}{{ m['role'] + ' ' + m['content'] + ' <|end|> ' }}{% endfor %}{% if add_generation_prompt %}assistant {% endif %}"
+    # Bytes as tokens, as Qwen2's tokenizer class expects them; the ids of most of the vocabulary are never used.
+    words = ["<|end|>", *sorted(pre_tokenizers.ByteLevel.alphabet())]
+    inner = Tokenizer(models.BPE(vocab={w: i for i, w in enumerate(words)}, merges=[]))
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    template = "{% for m in messages %}{{ m['role'] + ':' + m['content'] + '<|end|>' }}{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}"
     PreTrainedTokenizerFast(
-        tokenizer_object=inner, eos_token="<|end|>", pad_token="<|end|>", unk_token="<unk>", chat_template=template
+        tokenizer_object=inner, eos_token="<|end|>", pad_token="<|end|>", chat_template=template
     ).save_pretrained(folder)  # fmt: skip
     kind, config = (
         (Qwen2ForCausalLM, Qwen2Config) if plan.base.architecture == "qwen2" else (LlamaForCausalLM, LlamaConfig)

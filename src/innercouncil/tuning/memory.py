@@ -19,6 +19,8 @@ MOMENTS: Final[dict[Optimizer, int]] = {"adamw": 8, "adamw_8bit": 2}
 """Bytes of the two moments of AdamW for a number."""
 TILE_TOKENS: Final = 4096
 TILE_ENTRIES: Final = 32768
+TILE_COPIES: Final = 7
+"""Without Triton the steps of a tile are kept in 32 bits side by side; as many as benchmarks/tuning_memory.py shows on a CPU."""
 CONTEXT: Final[dict[Device, int]] = {"cuda": int(0.7e9), "mps": int(0.7e9), "cpu": int(0.7e9)}
 """CUDA context and allocator, or the interpreter with its libraries."""
 
@@ -101,8 +103,7 @@ def _activations(s: BaseShape, checkpointing: bool, tokens: int, width: int, sho
 
 def _tiles(s: BaseShape, device: Device, tokens: int, width: int) -> MemoryTerm:
     rows, entries = min(tokens, TILE_TOKENS), min(s.vocabulary, TILE_ENTRIES)
-    # Without Triton each tile is also copied to 32 bits, twice.
-    each = width if device == "cuda" else width + 8
+    each = width if device == "cuda" else TILE_COPIES * 4
     return _term(
         "tiles of the output layer", f"{rows} tokens x {entries} entries x {each} bytes", rows * entries * each
     )
