@@ -91,7 +91,7 @@ def test_what_cannot_be_tested_is_refused_in_one_sentence(tester: Person) -> Non
     slug = tester.json("personas", "list", "--json")[0]["slug"]
     ask = ("--questions", home / "questions.txt")
     start = ("ab", "start", "bad")
-    one_sentence(tester.types(*start, "--a", slug, "--b-adapter", "x", *ask), 2, "no persona called 'x'")
+    one_sentence(tester.types(*start, "--a", slug, "--b-adapter", slug, *ask), 2, "There is no adapter for")
     one_sentence(tester.types(*start, "--a", slug, "--b", slug, *ask), 2, "Both sides are the same")
     one_sentence(tester.types(*start, "--a", slug, *ask), 2, "name exactly one")
     one_sentence(tester.types(*start, "--a", slug, "--b", f"{slug}@9", *ask), 2, "no version")
