@@ -21,8 +21,11 @@ NOW = Timing(started=0, first_token=1, finished=2)
 QUESTIONS = ("Why does my Python function raise a KeyError?", "Write a poem about the sea for my grandmother.")
 
 
-def hold(store: SessionStore, n: int) -> str:
-    """A session of three workers in which the first answers best in the models' eyes, the last in the person's."""
+def hold(store: SessionStore, n: int, *, own: bool = False) -> str:
+    """A session of three workers in which the first answers best in the models' eyes, the last in the person's.
+
+    `own`: ballots hold the voter's answer too, and each voter puts it first.
+    """
     workers = tuple(
         Worker(seat=i, slug=f"w{i}", name=f"W{i} \x1b[31m<b>", system="x", temperature=0.5) for i in range(3)
     )
@@ -35,6 +38,9 @@ def hold(store: SessionStore, n: int) -> str:
     for voter in range(3):
         shown = tuple(s for s in ((n + voter) % 3, (n + voter + 1) % 3, (n + voter + 2) % 3) if s != voter)
         best_first = tuple(sorted(shown)) if n % 4 else tuple(sorted(shown, reverse=True))
+        if own:
+            at = n % 3
+            shown, best_first = (*shown[:at], voter, *shown[at:]), (voter, *best_first)
         store.record(session, Voted(Ballot(part="council", voter=voter, shown=shown, ranking=best_first, timing=NOW)))
     store.record(session, Finished("done"))
     store.vote(session, [[0], [1], [2]], blind=True)
@@ -76,6 +82,19 @@ def test_what_was_measured_is_kept_and_deleted_sessions_are_gone(workspace):
         store.delete(summary.id)
     database.close()
     assert {b.questions for b in standings(workspace).boards if not b.topic} == {18}
+
+
+def test_own_answers_on_ballots_measure_self_preference(tmp_path):
+    ws = Workspace(tmp_path / "data")
+    ws.prepare()
+    database = Database(ws.database)
+    for n in range(24):
+        hold(SessionStore(database), n, own=True)
+    database.close()
+    models = next(b for b in standings(ws).boards if (b.name, b.topic) == ("models", ""))
+    gauge = next(g for g in models.gauges if g.name == "own")
+    assert gauge.low > 0.5
+    assert "own" not in {u.name for u in models.unmeasured}
 
 
 def test_archived_and_deleted_personas_are_told_apart_from_those_there_are(workspace):

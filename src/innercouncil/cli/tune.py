@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
+from innercouncil.cli.tune_export import export
 from innercouncil.cli.tune_gates import gates, seat, unseat
 from innercouncil.cli.tune_preferences import preferences
 from innercouncil.cli.tune_prepare import prepare
-from innercouncil.cli.tune_train import check, export, train
+from innercouncil.cli.tune_train import check, train
 
 
 @click.group(

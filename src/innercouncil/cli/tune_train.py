@@ -14,7 +14,7 @@ from rich.text import Text
 
 from innercouncil.app.tune_continue import check_continuing
 from innercouncil.app.tune_plan import check_training, jobs_of
-from innercouncil.app.tune_train import Trained, export_gguf, train_each
+from innercouncil.app.tune_train import Trained, train_each
 from innercouncil.cli.options import JSON, WORKSPACE, with_options
 from innercouncil.cli.progress import StageProgress
 from innercouncil.cli.terminal import clean, print_json
@@ -22,7 +22,6 @@ from innercouncil.cli.tune_watch import TrainingWatch, duration
 from innercouncil.model.errors import TrainingError, UsageError
 from innercouncil.model.training import TrainingCheck, Wish
 from innercouncil.store.workspace import Workspace, writing
-from innercouncil.tuning.gguf import OutType
 from innercouncil.tuning.hardware import look
 from innercouncil.tuning.memory import GIB
 from innercouncil.tuning.plan import DEFAULT_BASE, MODES
@@ -122,31 +121,6 @@ def train(workspace: Path, **options: Any) -> None:
         print_json([d.card if d.card is not None else {"persona": d.slug, "problem": d.problem} for d in done])
     if any(d.problem for d in done):
         sys.exit(1)
-
-
-@click.command(epilog="Example: innercouncil tune export --persona software-builder --outtype f32")
-@with_options(
-    WORKSPACE,
-    click.option("--persona", metavar="SLUG", help="Whose adapter."),
-    click.option("--adapter", type=_FOLDER, help="Or the folder of any PEFT adapter."),
-    _both("base-model", metavar="NAME|DIR", help="Its base, where the folder has no card of ours."),
-    click.option("--output", type=_FILE, help="The file to write (default: adapter.gguf in that folder)."),
-    click.option("--outtype", type=click.Choice(["f16", "f32"]), default="f16", show_default=True, help="Width of the numbers."),
-)  # fmt: skip
-def export(
-    workspace: Path,
-    persona: str | None,
-    adapter: Path | None,
-    base_model: str | None,
-    output: Path | None,
-    outtype: OutType,
-) -> None:
-    """Write an adapter as GGUF for llama.cpp. For PEFT and vLLM the folder itself is the export."""
-    if (persona is None) == (adapter is None):
-        raise UsageError("Say whose adapter with --persona, or which folder with --adapter.")
-    folder = adapter or Workspace(workspace).loras / f"persona_{persona}"
-    file, modules = export_gguf(folder, base_model, output, outtype)
-    click.echo(f"{file}: {modules} modules, {file.stat().st_size / 1e6:.1f} MB.")
 
 
 def _continuing(workspace: Path, options: dict[str, Any]) -> list[TrainingCheck]:
