@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -42,7 +43,8 @@ def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
 def test_a_check_shows_the_arithmetic_and_what_to_install(folder: Path) -> None:
     done = run(folder, *SCRIPT, "--check-only", "--persona", "architect", "--mode", "16GB")
     assert done.returncode == 1
-    assert "2,774,532,096 numbers x 4 bytes" in done.stdout
+    # In how many bits depends on the memory of the machine that runs this.
+    assert re.search(r"2,774,532,096 numbers x (4|2) bytes", done.stdout)
     assert 'pip install "innercouncil[tune]"' in done.stdout
     assert "not for commercial use" in done.stdout
     data = json.loads(
