@@ -169,6 +169,8 @@ MIGRATIONS: Final = (
         text TEXT NOT NULL
     ) STRICT;
     """,
+    # Which answers stand is asked of all sessions at once, and must not read their texts.
+    "CREATE INDEX answer_standing ON answer (session, part, seat, status);",
 )
 
 
