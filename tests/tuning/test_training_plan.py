@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from innercouncil.app.tune_plan import check_training, jobs_of
@@ -22,6 +23,7 @@ from innercouncil.tuning.memory import (
 )
 from innercouncil.tuning.plan import budget_of, fit, make_plan, shrink, smaller_after_failure
 from innercouncil.tuning.rows import facts_of
+from innercouncil.tuning.script import training_script
 
 ALL = dict.fromkeys(("torch", "transformers", "peft", "trl", "datasets", "accelerate", "gguf", "bitsandbytes"), "1")
 GPU = Hardware(
@@ -158,6 +160,20 @@ def test_a_check_names_everything_that_stands_in_the_way(tmp_path: Path) -> None
     assert check_training(job, Wish(), GPU).problems == ()
     with pytest.raises(UsageError, match="rows for maker"):
         jobs_of(ws, ["nobody"])
+
+
+def test_a_plan_for_a_device_that_is_not_here_is_one_to_take_elsewhere(tmp_path: Path) -> None:
+    ws = Workspace(tmp_path / "data")
+    rows_file(ws.lora_training / "persona_maker_train.jsonl", 12)
+    here = msgspec.structs.replace(GPU, device="cpu", bfloat16=False, packages={})
+    (job,) = jobs_of(ws, ["maker"])
+    found = check_training(job, Wish(device="cuda", mode="8GB"), here)
+    assert (found.plan.device, found.plan.dtype, found.budget) == ("cuda", "bfloat16", 7 * GIB)
+    assert found.problems == (
+        "torch sees no cuda here: leave --device out, or take the plan elsewhere with --generate-script.",
+    )
+    small = msgspec.structs.replace(found, plan=msgspec.structs.replace(found.plan, quantise="nf4"))
+    assert '"bitsandbytes==' in training_script(small)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import msgspec
+
 from innercouncil.llm.memory import measure_memory
 from innercouncil.model.errors import UsageError
 from innercouncil.model.slug import slug_of
@@ -24,7 +26,7 @@ from innercouncil.tuning.memory import (
     need_of,
     train_flops,
 )
-from innercouncil.tuning.plan import DEFAULT_BASE, Budget, budget_of, fit, make_plan
+from innercouncil.tuning.plan import DEFAULT_BASE, Budget, budget_of, elsewhere, fit, make_plan
 from innercouncil.tuning.rows import facts_of
 
 USED_SPEED: Final = 0.35
@@ -86,6 +88,8 @@ def _job_of_file(
 def check_training(job: TrainingJob, wish: Wish, hardware: Hardware, *, anyway: bool = False) -> TrainingCheck:
     """Settle a plan and say what it needs. Raises UsageError for settings that are refused and for rows of no use."""
     base = find_base(wish.base_model or DEFAULT_BASE)
+    there = wish.device is not None and wish.device != hardware.device
+    hardware = elsewhere(wish.device, wish.mode, hardware) if there and wish.device else hardware
     facts = facts_of(job.data) if job.data.is_file() else None
     held_out = facts_of(job.eval_data) if job.eval_data else None
     plan = make_plan(
@@ -94,7 +98,13 @@ def check_training(job: TrainingJob, wish: Wish, hardware: Hardware, *, anyway: 
     )  # fmt: skip
     budget = budget_of(wish.mode, hardware)
     plan, steps = fit(plan, wish, hardware, budget.size)
-    return checked(plan, wish, hardware, facts, held_out, budget=budget, steps=steps, anyway=anyway)
+    found = checked(plan, wish, hardware, facts, held_out, budget=budget, steps=steps, anyway=anyway)
+    if there:
+        said = (
+            f"torch sees no {wish.device} here: leave --device out, or take the plan elsewhere with --generate-script."
+        )
+        found = msgspec.structs.replace(found, problems=(*found.problems, said))
+    return found
 
 
 def checked(

@@ -72,10 +72,8 @@ def examine(wanted: str, *, measure: bool) -> Hardware:
     """Look from inside; torch is imported here."""
     import torch
 
-    packages, notes = _packages(), []
+    packages, notes = _packages(), list[str]()
     kind: Device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    if wanted in ("cuda", "mps") and wanted != kind:
-        notes.append(f"torch sees no {wanted} device here; it would run on {kind}.")
     if wanted == "cpu":
         kind = "cpu"
     if "bitsandbytes" in packages and not _loads("bitsandbytes"):

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, cast
 import msgspec
 
 from innercouncil.model.errors import UsageError
-from innercouncil.model.training import BaseModel, DataFacts, Dtype, Hardware, Targets, TrainingPlan, Wish
+from innercouncil.model.training import BaseModel, DataFacts, Device, Dtype, Hardware, Targets, TrainingPlan, Wish
 from innercouncil.tuning.bases import SERVABLE
 from innercouncil.tuning.memory import GIB, need_of
 
@@ -119,6 +119,16 @@ def budget_of(mode: str | None, hardware: Hardware) -> Budget:
         return free
     asked = Budget(int(mode.removesuffix("GB")) * GIB - kept, f"{mode} less {kept / GIB:.1f} GiB for the system")
     return min(asked, free, key=lambda b: b.size)
+
+
+def elsewhere(device: Device, mode: str | None, here: Hardware) -> Hardware:
+    """A machine with this device that is not here, for a script to take there: of the mode's memory, else of 16 GB."""
+    size = int((mode or "16GB").removesuffix("GB")) * GIB
+    packages = {**here.packages, "bitsandbytes": here.packages.get("bitsandbytes", "0.50.2")}
+    return Hardware(
+        device=device, name=f"another machine with {device}", memory_total=size, memory_free=size, bfloat16=True, tflops=0.0,
+        packages=packages, missing=here.missing,
+    )  # fmt: skip
 
 
 def fit(plan: TrainingPlan, wish: Wish, hardware: Hardware, budget: int) -> tuple[TrainingPlan, list[str]]:

@@ -69,7 +69,8 @@ def _packages(check: TrainingCheck) -> list[str]:
 def _training_source() -> tuple[str, str]:
     source = _text("training.py").partition(MARK)[2]
     cut = source.index("\n\n", source.rindex("\nfrom typing"))
-    return source[:cut].strip(), source[cut:].strip()
+    lines = [*source[:cut].strip().splitlines(), "import argparse", "import hashlib", "import signal"]
+    return "\n".join(sorted(lines, key=lambda line: (line.startswith("from"), line))), source[cut:].strip()
 
 
 def _text(name: str) -> str:
