@@ -17,8 +17,7 @@ from innercouncil.discovery.redaction import Redactor
 from innercouncil.evaluation.adherence import Catch
 from innercouncil.evaluation.checklist import counted
 from innercouncil.model.adherence import Checklist
-from innercouncil.model.errors import BackendRejectedError
-from innercouncil.model.ports import ChatModel, ChatRequest, ChatTurn, ChosenModel, Estimate, ask_each, complete
+from innercouncil.model.ports import ChatModel, ChatRequest, ChatTurn, ChosenModel, Estimate, ask_each, ask_valid
 from innercouncil.model.tokens import estimate_tokens
 from innercouncil.store.workspace import Workspace, disk_errors, fingerprint, whole_lines
 
@@ -170,22 +169,18 @@ def schema(items: int) -> dict[str, Any]:
 
 async def _judged(call: _Call, model: ChatModel) -> tuple[Verdict, ...] | None:
     """What it says by item, in the checklist's order; what is not valid is asked for once more."""
-    for attempt in range(2):
-        request = ChatRequest(
+
+    def request(attempt: int) -> ChatRequest:
+        return ChatRequest(
             turns=(ChatTurn("user", call.text),), schema=schema(len(call.order)), seed=attempt,
             temperature=RETRY_TEMPERATURE * attempt, max_tokens=ITEM_TOKENS * len(call.order),
         )  # fmt: skip
-        try:
-            said = msgspec.json.decode((await complete(model, request)).text.encode("utf-8", "replace"))
-        except BackendRejectedError as error:
-            if not error.too_long:
-                raise
-            return None
-        except (msgspec.MsgspecError, RecursionError):
-            continue
-        if isinstance(said, dict) and (found := _ordered(said, call.order)):
-            return found
-    return None
+
+    def read(answer: bytes) -> tuple[Verdict, ...] | None:
+        said = msgspec.json.decode(answer)
+        return _ordered(said, call.order) if isinstance(said, dict) else None
+
+    return await ask_valid(model, request, read)
 
 
 def _ordered(said: Mapping[str, Any], order: Sequence[int]) -> tuple[Verdict, ...] | None:

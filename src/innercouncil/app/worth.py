@@ -13,8 +13,8 @@ from innercouncil.council.appeals import split_appeals
 from innercouncil.discovery.redaction import Redactor
 from innercouncil.evaluation.worth import contests, overall
 from innercouncil.model.council import Part, SessionRecord
-from innercouncil.model.errors import BackendRejectedError, DeclinedError, UsageError
-from innercouncil.model.ports import ChatModel, ChatRequest, ChatTurn, ChosenModel, Estimate, ask_each, complete
+from innercouncil.model.errors import DeclinedError, UsageError
+from innercouncil.model.ports import ChatModel, ChatRequest, ChatTurn, ChosenModel, Estimate, ask_each, ask_valid
 from innercouncil.model.tokens import estimate_tokens
 from innercouncil.model.worth import PERSON, Cost, Worth, WorthTrial, WorthVote
 from innercouncil.prompts import fenced, template
@@ -208,21 +208,14 @@ def _asked(finals: _Finals, baseline: Part, hide: Callable[[str, str], str], swa
 
 
 async def _pick(text: str, model: ChatModel) -> str | None:
-    for attempt in range(2):
-        request = ChatRequest(turns=(ChatTurn("user", text),), schema=_SCHEMA, max_tokens=ANSWER_TOKENS, seed=attempt)
-        try:
-            said = msgspec.json.decode(
-                (await complete(model, request)).text.encode("utf-8", "replace"), type=dict[str, str]
-            )
-        except BackendRejectedError as error:
-            if not error.too_long:
-                raise
-            return None
-        except (msgspec.MsgspecError, RecursionError):
-            continue
-        if said.get("better") in ("A", "B", "alike"):
-            return said["better"]
-    return None
+    def request(attempt: int) -> ChatRequest:
+        return ChatRequest(turns=(ChatTurn("user", text),), schema=_SCHEMA, max_tokens=ANSWER_TOKENS, seed=attempt)
+
+    def read(answer: bytes) -> str | None:
+        better = msgspec.json.decode(answer, type=dict[str, str]).get("better")
+        return better if better in ("A", "B", "alike") else None
+
+    return await ask_valid(model, request, read)
 
 
 def _costs(store: WorthStore) -> tuple[Cost, ...]:

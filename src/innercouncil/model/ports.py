@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar, r
 
 import msgspec
 
+from innercouncil.model.errors import BackendRejectedError
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -113,6 +115,28 @@ async def complete(model: ChatModel, request: ChatRequest) -> Reply:
         finish = chunk.finish or finish
         usage = chunk.usage or usage
     return Reply("".join(text), finish, usage)
+
+
+async def ask_valid(
+    model: ChatModel, request: Callable[[int], ChatRequest], read: Callable[[bytes], T | None]
+) -> T | None:
+    """What `read` makes of the answer to `request(0)` or, where that is not valid, to `request(1)`.
+
+    `read` returns None, or raises MsgspecError, for what is not valid. None too where the model cannot take so long a
+    request. Raises BackendError.
+    """
+    for attempt in range(2):
+        try:
+            found = read((await complete(model, request(attempt))).text.encode("utf-8", "replace"))
+        except BackendRejectedError as error:
+            if not error.too_long:
+                raise
+            return None
+        except (msgspec.MsgspecError, RecursionError):
+            continue
+        if found is not None:
+            return found
+    return None
 
 
 async def ask_each(
