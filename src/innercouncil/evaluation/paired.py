@@ -222,9 +222,8 @@ def _centred(model: Floats, competitors: int) -> Floats:
 
 def _one_sided(design: _Design) -> list[int]:
     """Competitors that never won, or never lost: the spread of their votes cannot say how sure they are."""
-    won = (design.columns[:, : design.competitors] * design.outcome[:, None]) > 0
-    lost = (design.columns[:, : design.competitors] * design.outcome[:, None]) < 0
-    return np.flatnonzero(~won.any(axis=0) | ~lost.any(axis=0)).tolist()
+    fared = design.columns[:, : design.competitors] * design.outcome[:, None]
+    return np.flatnonzero((fared.max(axis=0) <= 0) | (fared.min(axis=0) >= 0)).tolist()
 
 
 def questions_of(question: Ints, competitor: Ints, competitors: int) -> Ints:
