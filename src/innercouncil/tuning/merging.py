@@ -32,8 +32,9 @@ def merge_gguf(base: Path, adapter: Path, out: Path, *, outtype: MergeType = "q8
         from gguf.quants import dequantize, quantize
     except ImportError:
         raise UsageError('Merging needs the package gguf: pip install "innercouncil[tune]".') from None
-    model, halves = _opened(base), {t.name: t for t in _opened(adapter).tensors}
-    scale = _scale(adapter, halves)
+    model, lora = _opened(base), _opened(adapter)
+    halves = {t.name: t for t in lora.tensors}
+    scale = _scale(adapter, lora)
     changed = {name.removesuffix(_HALVES[0]) for name in halves if name.endswith(_HALVES[0])}
     _check(base, adapter, {t.name: tuple(reversed(t.shape.tolist())) for t in model.tensors}, halves, changed)
     kind = {"q8_0": gguf.GGMLQuantizationType.Q8_0, "f16": gguf.GGMLQuantizationType.F16}
@@ -84,10 +85,10 @@ def _opened(path: Path) -> Any:
         raise UsageError(f"{path} is not a readable GGUF file ({type(error).__name__}); name another.") from None
 
 
-def _scale(adapter: Path, halves: dict[str, Any]) -> float:
+def _scale(adapter: Path, lora: Any) -> float:
     """alpha / rank, as llama.cpp reckons it."""
-    field = _opened(adapter).fields.get("adapter.lora.alpha")
-    ranks = {int(t.shape[1]) for name, t in halves.items() if name.endswith(_HALVES[0])}
+    field = lora.fields.get("adapter.lora.alpha")
+    ranks = {int(t.shape[1]) for t in lora.tensors if t.name.endswith(_HALVES[0])}
     if field is None or len(ranks) != 1:
         raise UsageError(f"{adapter} is not a LoRA adapter as GGUF; `innercouncil tune export` writes one.")
     return float(field.contents()) / ranks.pop()
