@@ -101,7 +101,7 @@ def start_test(
     random.Random(options.seed).shuffle(shuffled)  # noqa: S311 - an order, not a secret
     test = AbTest(
         name=name, a=sides[0], b=sides[1], worker_model=settings.worker,
-        synthesizer_model=settings.worker if settings.lite else settings.synthesizer,
+        synthesizer_model=settings.writer,
         options=msgspec.structs.replace(options, context_tokens=min(options.context_tokens, settings.context_tokens)),
         questions=tuple(shuffled),
     )  # fmt: skip
@@ -269,9 +269,8 @@ async def _pair(house: House, test: AbTest, before: int, progress: Callable[[int
 
 async def _seats(house: House, test: AbTest) -> Seats:
     settings = house.backends.settings
-    synthesizer = settings.worker if settings.lite else settings.synthesizer
     councils = "council" in (test.a.kind, test.b.kind)
-    if settings.worker != test.worker_model or (councils and synthesizer != test.synthesizer_model):
+    if settings.worker != test.worker_model or (councils and settings.writer != test.synthesizer_model):
         raise UsageError(
             f"The test {test.name!r} began with {test.worker_model}, the council uses {settings.worker} now: go back with "
             "`innercouncil models use`, or start another test."

@@ -22,3 +22,8 @@ class CouncilSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Layers llama.cpp puts on the GPU; -1: as many as fit."""
     keep_alive: str = "10m"
     """How long Ollama keeps a model in memory."""
+
+    @property
+    def writer(self) -> str:
+        """The model that writes the final answer, as things are set."""
+        return self.worker if self.lite else self.synthesizer

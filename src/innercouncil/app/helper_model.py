@@ -215,8 +215,7 @@ def council_settings(workspace: Workspace) -> CouncilSettings:
 
 def synthesizer_model(workspace: Workspace) -> str:
     """The name of the model that writes the council's final answers."""
-    s = council_settings(workspace)
-    return s.worker if s.lite else s.synthesizer
+    return council_settings(workspace).writer
 
 
 def model_name(llm: str, name: str | None) -> str:

@@ -147,7 +147,7 @@ class Run:
         house, settings = self._house, self._house.backends.settings
         seated = [house.cards.get(s) for s in self._personas] if self._personas is not None else house.cards.all()
         versions = [p.version.id for p in seated if self._personas is not None or p.enabled]
-        models = [settings.worker, settings.worker if settings.lite or self._options.lite else settings.synthesizer]
+        models = [settings.worker, settings.worker if self._options.lite else settings.writer]
         return fingerprint(personas=versions, models=models, options=self._options)[:16]
 
     async def play(self) -> BatchSummary:
