@@ -1,6 +1,8 @@
 // What pages with figures are made of: tables, links to the sessions behind a figure, and waiting.
 import { h } from "./dom.js";
 
+/** The ways of answering that the worth-it meter compares. */
+export const PARTS = { council: "the council", alone: "the synthesizer alone", samples: "plain samples" };
 export const percent = (x) => `${Math.round(100 * x)}%`;
 /** With spaces that do not break. */
 export const interval = (e) => `${Math.round(100 * Math.max(0, e.low))}\u00a0to\u00a0${percent(Math.min(1, e.high))}`;

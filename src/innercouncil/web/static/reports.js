@@ -1,10 +1,9 @@
 // The sections that are drawn from reports: twins, worth it and A/B tests.
 import { day, h } from "./dom.js";
 import { SHAPES, forest } from "./forest.js";
-import { behind, box, code, csv, evidence, interval, many, percent, sessions, table } from "./figures.js";
+import { PARTS, behind, box, code, csv, evidence, interval, many, percent, sessions, table } from "./figures.js";
 
 const VERDICTS = { distinct: "circle", twins: "rect", "not sure": "triangle" };
-const PARTS = { council: "the council", alone: "the synthesizer alone", samples: "plain samples" };
 const MOST = 20;
 const ratio = (e) => (e ? `${e.value.toFixed(2)} (${e.low.toFixed(2)} to ${e.high.toFixed(2)})` : "–");
 

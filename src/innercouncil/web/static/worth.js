@@ -1,8 +1,7 @@
 import { $, h, say, guard } from "./dom.js";
 import { get, send } from "./api.js";
-import { percent, table } from "./figures.js";
+import { PARTS, percent, table } from "./figures.js";
 
-const PARTS = { council: "the council", alone: "the synthesizer alone", samples: "plain samples" };
 const PLACES = ["best", "second", "third"];
 
 function draw(w) {
