@@ -10,12 +10,13 @@ import gguf
 import msgspec
 import numpy as np
 import pytest
-from tiny_gguf_adapters import HEAD, RANK, TINY, make_adapter, request, save
+from tiny_gguf_adapters import make_adapter, request, save
 
 from innercouncil.llm.embedded import EmbeddedHost, EmbeddedModel, EmbeddedServer
 from innercouncil.model.errors import BackendRejectedError, ModelMissingError, UsageError
 from innercouncil.model.ports import ChatRequest, complete
 from innercouncil.tuning.gguf import read_safetensors, write_gguf
+from tiny_adapter import HEAD, RANK, TINY
 from tiny_model import FEED_FORWARD, HEADS, KV_HEADS, LAYERS, build_tiny_model
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import gguf
 import numpy as np
 import pytest
-from tiny_gguf_adapters import TINY, make_adapter, request
+from tiny_gguf_adapters import make_adapter, request
 
 from innercouncil.app.personas import create_persona, open_personas
 from innercouncil.app.tune_export import modelfile
@@ -26,6 +26,7 @@ from innercouncil.model.ports import complete
 from innercouncil.store.workspace import Workspace
 from innercouncil.tuning.gguf import write_gguf
 from innercouncil.tuning.merging import merge_gguf
+from tiny_adapter import TINY
 from tiny_model import LAYERS, build_tiny_model
 
 

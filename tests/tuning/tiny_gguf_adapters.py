@@ -8,16 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from innercouncil.model.ports import ChatRequest, ChatTurn
-from innercouncil.model.training import BaseModel, BaseShape
+from tiny_adapter import HEAD, RANK
 from tiny_model import FEED_FORWARD, HEADS, HIDDEN, KV_HEADS, LAYERS, WORDS
 
-RANK, HEAD = 4, HIDDEN // HEADS
-TINY = BaseModel(
-    name="tiny", weights="tiny", architecture="qwen2", licence="none",
-    shape=BaseShape(
-        layers=LAYERS, hidden=HIDDEN, feed_forward=FEED_FORWARD, heads=HEADS, kv_heads=KV_HEADS, head_width=HEAD, vocabulary=342, tied=False
-    ),
-)  # fmt: skip
 WIDTHS = {
     "self_attn.q_proj": (HIDDEN, HEADS * HEAD), "self_attn.k_proj": (HIDDEN, KV_HEADS * HEAD), "self_attn.v_proj": (HIDDEN, KV_HEADS * HEAD),
     "self_attn.o_proj": (HEADS * HEAD, HIDDEN), "mlp.gate_proj": (HIDDEN, FEED_FORWARD), "mlp.up_proj": (HIDDEN, FEED_FORWARD),
