@@ -1,12 +1,20 @@
-"""How far the memory arithmetic of a training lies from what one holds: random weights in a real base's shape, two steps.
+"""How far the arithmetic of a training lies from what one takes: random weights in a real base's shape, a few steps.
 
-python benchmarks/tuning_memory.py --base qwen2.5:0.5b --length 512      (needs the extra `tune`; on a GPU where there is one)
+python benchmarks/tuning_memory.py --base qwen2.5:0.5b --length 512                               (needs the extra `tune`)
+python benchmarks/tuning_memory.py --base qwen2.5:3b --length 512 1024 --quantise nf4 none        (on a GPU)
+
+Every combination of settings trains in a process of its own. Memory: on a GPU the most torch reserved and what the driver
+holds beside it (the CUDA context), on a CPU the most the process held. Speed: the median of the later steps.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
+import statistics
+import subprocess
+import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -15,61 +23,114 @@ from typing import Any
 import msgspec
 import psutil
 
-from innercouncil.model.training import TrainingPlan, Wish
+from innercouncil.model.training import Hardware, TrainingPlan, Wish
 from innercouncil.tuning.bases import find_base
 from innercouncil.tuning.hardware import look
 from innercouncil.tuning.memory import memory_terms, need_of
 from innercouncil.tuning.plan import make_plan
+from innercouncil.tuning.timing import tokens_per_second
 
 WORD = "step "
+
+
+class Job(msgspec.Struct):
+    """One measurement, for the process that makes it."""
+
+    plan: TrainingPlan
+    base: str
+    """Folder of weights; made there if it is empty."""
+    steps: int
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--base", default="qwen2.5:0.5b")
-    parser.add_argument("--length", type=int, default=512)
-    parser.add_argument("--batch-size", type=int, default=1)
+    parser.add_argument("--length", type=int, nargs="+", default=[512])
+    parser.add_argument("--batch-size", type=int, nargs="+", default=[1])
     parser.add_argument("--lora-r", type=int, default=16)
-    parser.add_argument("--quantise", choices=["nf4", "none"], default="none")
+    parser.add_argument("--quantise", choices=["nf4", "none"], nargs="+", default=["none"])
+    parser.add_argument("--optimizer", choices=["adamw", "adamw_8bit"], default="adamw")
+    parser.add_argument("--steps", type=int, default=2)
+    parser.add_argument("--unsloth", action="store_true")
     args = parser.parse_args()
-    wish = Wish(
-        base_model=args.base, max_length=args.length, batch_size=args.batch_size, lora_r=args.lora_r, quantise=args.quantise, accumulation=1,
-        epochs=1.0,
-    )  # fmt: skip
-    plan = make_plan(
-        wish, find_base(args.base), look(measure=False), slug="x", data="", eval_data="", output="", facts=None
-    )
+    hardware = look()
+    found = []
     with tempfile.TemporaryDirectory() as folder:
-        held = measure(plan, Path(folder))
-    print(json.dumps({
-        "base": args.base, "device": plan.device, "dtype": plan.dtype, "quantise": plan.quantise, "batch": args.batch_size,
-        "length": args.length, "rank": args.lora_r, "predicted_gb": round(need_of(plan) / 1e9, 3), "held_gb": round(held / 1e9, 3),
+        for quantise, length, batch in itertools.product(args.quantise, args.length, args.batch_size):
+            wish = Wish(
+                base_model=args.base, max_length=length, batch_size=batch, lora_r=args.lora_r, quantise=quantise, accumulation=1,
+                epochs=1.0, unsloth=args.unsloth,
+            )  # fmt: skip
+            plan = make_plan(
+                wish, find_base(args.base), hardware, slug="x", data="", eval_data="", output="", facts=None
+            )
+            plan = msgspec.structs.replace(plan, optimizer=args.optimizer)
+            found.append(compare(plan, hardware, in_a_process(Job(plan, f"{folder}/base", args.steps))))
+            print(json.dumps(found[-1]), file=sys.stderr, flush=True)
+    print(json.dumps({"device": hardware.name, "packages": hardware.packages, "runs": found}, indent=2))
+
+
+def in_a_process(job: Job) -> dict[str, Any]:
+    """What `measure` finds; the memory of one measurement does not stay for the next."""
+    done = subprocess.run(
+        [sys.executable, __file__, "one"], input=msgspec.json.encode(job), stdout=subprocess.PIPE, check=True
+    )
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def compare(plan: TrainingPlan, hardware: Hardware, held: dict[str, Any]) -> dict[str, Any]:
+    """Predicted beside held."""
+    need = need_of(plan)
+    speed = tokens_per_second(plan, hardware)
+    return {
+        "base": plan.base.name, "dtype": plan.dtype, "quantise": plan.quantise, "batch": plan.batch_size, "length": plan.max_length,
+        "rank": plan.lora_r, "optimizer": plan.optimizer, "unsloth": plan.unsloth, "predicted_gb": round(need / 1e9, 3),
+        "held_gb": round(held["held"] / 1e9, 3), "predicted_to_held": round(need / held["held"], 3),
+        "context_gb": round(held["context"] / 1e9, 3), "tokens_per_s": held["tokens_per_s"],
+        "predicted_tokens_per_s": speed and round(speed), "tflops": round(hardware.tflops, 1),
         "terms_gb": {t.name: round(t.size / 1e9, 3) for t in memory_terms(plan)},
-    }, indent=2))  # fmt: skip
+    }  # fmt: skip
 
 
-def measure(plan: TrainingPlan, folder: Path) -> int:
-    """Most bytes held while two steps are trained, looked at a hundred times a second (on a GPU: what torch reserved)."""
+def measure(job: Job, folder: Path) -> dict[str, Any]:
+    """Most bytes held while a few steps are trained, looked at a hundred times a second, and tokens a second."""
     from innercouncil.tuning.training import memory_held, train
 
-    folder.mkdir(exist_ok=True)
-    make_base(plan, folder / "base")
+    plan = job.plan
     row = {"messages": [{"role": "user", "content": "go"}, {"role": "assistant", "content": WORD * plan.max_length}]}
-    (folder / "rows.jsonl").write_text((json.dumps(row) + "\n") * 2 * plan.batch_size, "utf-8")
-    settings: dict[str, Any] = msgspec.to_builtins(plan)
-    settings |= {"base_weights": str(folder / "base"), "data": str(folder / "rows.jsonl"), "run": str(folder / "run")}
-    most, ended = [0], threading.Event()
+    (folder / "rows.jsonl").write_text((json.dumps(row) + "\n") * job.steps * plan.batch_size, "utf-8")
+    settings: dict[str, Any] = msgspec.to_builtins(plan, str_keys=True)
+    settings |= {f: getattr(plan, f) for f in plan.__struct_fields__ if f not in settings}  # defaults are left out
+    settings |= {"base_weights": job.base, "data": str(folder / "rows.jsonl"), "run": str(folder / "run")}
+    most, ended, speeds = [0], threading.Event(), list[float]()
 
     def look_on() -> None:
         while not ended.wait(0.01):
             most[0] = max(most[0], psutil.Process().memory_info().rss)
 
+    def hear(event: dict[str, Any]) -> None:
+        if event["event"] == "step" and event.get("tokens_per_s"):
+            speeds.append(event["tokens_per_s"])
+
     threading.Thread(target=look_on, daemon=True).start()
-    result = train(settings, lambda _event: None, threading.Event())
+    result = train(settings, hear, threading.Event())
     ended.set()
     assert result is not None
     assert result["tokens"] == result["rows"] * plan.max_length, "rows are as long as the plan says"
-    return most[0] if plan.device == "cpu" else memory_held()
+    context = beside_torch() if plan.device == "cuda" else 0
+    return {
+        "held": memory_held() + context if plan.device == "cuda" else most[0], "context": context,
+        "tokens_per_s": round(statistics.median(speeds[len(speeds) // 2 :]), 1) if speeds else None,
+    }  # fmt: skip
+
+
+def beside_torch() -> int:
+    """Bytes on the GPU that torch's allocator did not take; this process must be alone on it."""
+    import torch
+
+    free, total = torch.cuda.mem_get_info()
+    return int(total - free - torch.cuda.memory_reserved())
 
 
 def make_base(plan: TrainingPlan, folder: Path) -> None:
@@ -96,7 +157,7 @@ def make_base(plan: TrainingPlan, folder: Path) -> None:
     )  # fmt: skip
     with torch.device("meta"):
         model = kind(numbers)
-    model = model.to(dtype=getattr(torch, plan.dtype)).to_empty(device="cpu")
+    model = model.to(dtype=getattr(torch, plan.dtype)).to_empty(device="cuda" if plan.device == "cuda" else "cpu")
     with torch.no_grad():
         for weights in model.parameters():
             weights.normal_(0, 0.02)
@@ -104,5 +165,16 @@ def make_base(plan: TrainingPlan, folder: Path) -> None:
     model.save_pretrained(folder)
 
 
+def one() -> None:
+    """The process of one measurement: a Job on standard input, what was found on the last line of standard output."""
+    job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
+    if not Path(job.base, "config.json").exists():
+        make_base(job.plan, Path(job.base))
+        subprocess.run([sys.executable, __file__, "one"], input=msgspec.json.encode(job), check=True)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        print(json.dumps(measure(job, Path(folder))))
+
+
 if __name__ == "__main__":
-    main()
+    one() if sys.argv[1:] == ["one"] else main()

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
+from threadpoolctl import threadpool_limits
 
 from innercouncil.evaluation.ratings import boards
 from innercouncil.model.conversation import Message
@@ -46,7 +47,8 @@ def standings(workspace: Workspace) -> Standings:
         names, there = store.names(), store.personas()
     finally:
         database.close()
-    found = (*boards(judgements, "person"), *boards(judgements, "models"))
+    with threadpool_limits(limits=1):  # the same last digits everywhere; and threads gain nothing on tables this narrow
+        found = (*boards(judgements, "person"), *boards(judgements, "models"))
     shown = sorted({r.slug for b in found for r in b.ratings})
     return Standings(
         boards=found, names={s: names.get(s, s) for s in shown}, gone=tuple(s for s in shown if s not in there)

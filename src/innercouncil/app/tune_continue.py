@@ -44,7 +44,7 @@ def check_continuing(
     )  # fmt: skip
     voice = ws.lora_training / old.eval_data if old.eval_data else None
     plan = msgspec.structs.replace(
-        plan, method=kind, from_adapter=str(from_adapter), from_sha256=file_digest(from_adapter / ADAPTER_FILES[0]),
+        plan, method=kind, unsloth=False, from_adapter=str(from_adapter), from_sha256=file_digest(from_adapter / ADAPTER_FILES[0]),
         voice_rows=str(voice) if voice and voice.is_file() and file_digest(voice) == parent.eval_digest else "",
     )  # fmt: skip
     budget = budget_of(wish.mode, hardware)

@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -24,13 +24,10 @@ from innercouncil.tuning.memory import (
     linear_parameters,
     memory_terms,
     need_of,
-    train_flops,
 )
 from innercouncil.tuning.plan import DEFAULT_BASE, Budget, budget_of, elsewhere, fit, make_plan
 from innercouncil.tuning.rows import facts_of
-
-USED_SPEED: Final = 0.35
-"""Share of the speed of a bare product of matrices that a training reaches; an assumption."""
+from innercouncil.tuning.timing import tokens_per_second
 
 
 class TrainingJob(NamedTuple):
@@ -191,11 +188,10 @@ def _notes(
 
 
 def _seconds(plan: TrainingPlan, facts: DataFacts | None, hardware: Hardware) -> float | None:
-    if facts is None or not hardware.tflops:
+    speed = tokens_per_second(plan, hardware)
+    if facts is None or speed is None:
         return None
-    tokens = min(facts.tokens, facts.rows * plan.max_length) * plan.epochs
-    flops = train_flops(plan.base.shape, int(tokens), checkpointing=plan.checkpointing)
-    return flops / (hardware.tflops * 1e12 * USED_SPEED)
+    return min(facts.tokens, facts.rows * plan.max_length) * plan.epochs / speed
 
 
 def _cache() -> Path:

@@ -60,6 +60,7 @@ WISH_OPTIONS: Final = (
     click.option("--patience", type=click.IntRange(0, 100), help="Evaluations without a better held-out loss before it stops (default 3, 0 never)."),
     click.option("--rslora", is_flag=True, help="Scale by alpha / sqrt(r) (Kalajdzievski 2023)."),
     click.option("--neftune", type=click.FloatRange(0), metavar="ALPHA", help="Noise on embeddings (default none)."),
+    click.option("--unsloth/--no-unsloth", default=True, help="Train with unsloth where it is installed and works (default yes)."),
     click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Seed of everything random."),
     click.option("--dora", is_flag=True, hidden=True),
     _both("modules-to-save", multiple=True, hidden=True),
@@ -203,8 +204,7 @@ def _print_hardware(console: Console, c: TrainingCheck) -> None:
     memory = f"{h.memory_free / GIB:.1f} of {h.memory_total / GIB:.1f} GiB free"
     _say(console, Text(f"{h.name} ({h.device}): {memory}{speed}"))
     packages = ", ".join(f"{name} {version}" for name, version in h.packages.items())
-    extra = f", unsloth {h.unsloth}" if h.unsloth else ""
-    _say(console, Text(f"Packages: {packages or 'none of them'}{extra}"))
+    _say(console, Text(f"Packages: {packages or 'none of them'}"))
 
 
 def _print_check(console: Console, c: TrainingCheck) -> None:

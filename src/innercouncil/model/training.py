@@ -90,6 +90,8 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     neftune: float | None = None
     patience: int | None = None
     seed: int = 0
+    unsloth: bool = True
+    """Whether unsloth may train, where it works."""
 
 
 class TrainingPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -131,6 +133,8 @@ class TrainingPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """Folder of the adapter that is continued."""
     from_sha256: str = ""
     """Of its weights."""
+    unsloth: bool = False
+    """Whether unsloth's kernels train instead of TRL and PEFT alone."""
     voice_rows: str = ""
     """Held-out rows on which the loss of the text itself is measured, before and after."""
 
@@ -148,11 +152,9 @@ class Hardware(msgspec.Struct, frozen=True, kw_only=True):
     tflops: float
     """Measured on a product of matrices; 0 where it was not."""
     packages: dict[str, str]
-    """Installed ones of the extra `tune` and their versions."""
+    """Of the extra `tune`, and unsloth: those that are installed and load, with their versions."""
     missing: tuple[str, ...]
     """Those without which nothing can be trained."""
-    unsloth: str = ""
-    """Its version where it is installed and loads, else empty."""
     notes: tuple[str, ...] = ()
 
 

@@ -21,7 +21,7 @@ import psutil
 from innercouncil.model.training import Device, Hardware
 
 NEEDED: Final = ("torch", "transformers", "peft", "trl", "datasets", "accelerate", "gguf")
-OPTIONAL: Final = ("bitsandbytes",)
+OPTIONAL: Final = ("bitsandbytes", "unsloth")
 INSTALL: Final = 'pip install "innercouncil[tune]"'
 PROBE_SECONDS: Final = 180
 """Longest time to import torch from a slow disk and look at the device."""
@@ -79,6 +79,9 @@ def examine(wanted: str, *, measure: bool) -> Hardware:
     if "bitsandbytes" in packages and not _loads("bitsandbytes"):
         del packages["bitsandbytes"]
         notes.append("bitsandbytes is installed but does not load, so the base stays in 16 bits.")
+    if "unsloth" in packages and not (kind == "cuda" and _loads("unsloth")):
+        del packages["unsloth"]
+        notes.append("unsloth is installed but does not load here; TRL and PEFT train without it.")
     memory = psutil.virtual_memory()
     total, free, name, bfloat16 = memory.total, memory.available, _cpu(), False
     if kind == "cuda":
@@ -89,14 +92,9 @@ def examine(wanted: str, *, measure: bool) -> Hardware:
         notes.append(
             "On Apple silicon torch's MPS trains, without 4 bits; MLX is not used: its adapters do not become GGUF."
         )
-    unsloth = ""
-    if kind == "cuda" and importlib.util.find_spec("unsloth") is not None:
-        unsloth = version("unsloth") if _loads("unsloth") else ""
-        if not unsloth:
-            notes.append("unsloth is installed but does not load here; TRL and PEFT train without it.")
     return Hardware(
         device=kind, name=name, memory_total=total, memory_free=free, bfloat16=bfloat16,
-        tflops=_speed(torch, kind) if measure else 0.0, packages=packages, missing=(), unsloth=unsloth, notes=tuple(notes),
+        tflops=_speed(torch, kind) if measure else 0.0, packages=packages, missing=(), notes=tuple(notes),
     )  # fmt: skip
 
 

@@ -73,15 +73,6 @@ def need_of(plan: TrainingPlan) -> int:
     return sum(term.size for term in memory_terms(plan))
 
 
-def train_flops(shape: BaseShape, tokens: int, *, checkpointing: bool) -> float:
-    """Operations to train on so many tokens: 2 N forward, 2 N backward through the activations, 2 N to recompute.
-
-    The base is frozen, so the 2 N for its weights' gradients do not arise; the adapter's own are under 2% of it.
-    """
-    weights = linear_parameters(shape) + shape.vocabulary * shape.hidden
-    return (6.0 if checkpointing else 4.0) * weights * tokens
-
-
 def _weights(s: BaseShape, quantise: Quantise, width: int) -> MemoryTerm:
     count = linear_parameters(s)
     if quantise == "nf4":

@@ -100,7 +100,7 @@ def make_plan(
         lora_dropout=0.0 if wish.lora_dropout is None else wish.lora_dropout, rslora=wish.rslora,
         targets=cast("Targets", wish.targets or "all-linear"), learning_rate=wish.learning_rate or 2e-4, warmup_share=0.04,
         optimizer="adamw", checkpointing=True, neftune=wish.neftune, patience=3 if wish.patience is None else wish.patience,
-        seed=wish.seed,
+        seed=wish.seed, unsloth=wish.unsloth and device == "cuda" and "unsloth" in hardware.packages,
     )  # fmt: skip
 
 

@@ -6,7 +6,6 @@ The reference is the adapter as it was, a frozen copy beside the one that learns
 from __future__ import annotations
 
 import json
-import math
 import shutil
 import threading
 import time
@@ -16,12 +15,14 @@ from typing import Any
 
 from innercouncil.tuning.training import (
     RefusedError,
+    begin,
     disarm,
     drop_broken,
     guarded,
     load_base,
     make_reporter,
     read_rows,
+    trainer_options,
     versions,
 )
 
@@ -36,16 +37,10 @@ def continue_from(
 def _continue(
     s: dict[str, Any], tell: Callable[[dict[str, Any]], None], stop: threading.Event
 ) -> dict[str, Any] | None:
-    import datasets
-    import transformers
     from peft import PeftModel
     from transformers.trainer_utils import get_last_checkpoint
 
-    datasets.disable_progress_bars()
-    transformers.utils.logging.disable_progress_bar()
-    run = Path(s["run"])
-    run.mkdir(parents=True, exist_ok=True)
-    transformers.set_seed(s["seed"])
+    run = begin(s)
     tokenizer, base = load_base(s)
     model = PeftModel.from_pretrained(base, s["from_adapter"], is_trainable=True)
     heard = read_rows(s["voice_rows"], tokenizer) if s.get("voice_rows") else []
@@ -107,18 +102,7 @@ def _trainer(s: dict[str, Any], tokenizer: Any, model: Any, rows: list[Any], hel
     batch = s["batch_size"] if s["method"] == "dpo" else max(2, s["batch_size"])
     if s["method"] == "kto" and len(rows) < 2:
         raise RefusedError("data", "KTO needs two rows at least; vote on more answers.")
-    steps = math.ceil(math.ceil(len(rows) / batch) / s["accumulation"]) * s["epochs"]
-    args = config(
-        output_dir=s["run"], seed=s["seed"], data_seed=s["seed"], num_train_epochs=s["epochs"], beta=s.get("beta", 0.1),
-        per_device_train_batch_size=batch, per_device_eval_batch_size=batch, gradient_accumulation_steps=s["accumulation"],
-        learning_rate=s["learning_rate"], lr_scheduler_type="cosine", warmup_steps=math.ceil(s["warmup_share"] * steps),
-        max_grad_norm=1.0, optim={"adamw": "adamw_torch", "adamw_8bit": "adamw_8bit"}[s["optimizer"]],
-        gradient_checkpointing=s["checkpointing"], bf16=s["dtype"] == "bfloat16", fp16=s["dtype"] == "float16",
-        use_cpu=s["device"] == "cpu", max_length=s["max_length"], eval_strategy="epoch" if held else "no", save_strategy="epoch",
-        save_total_limit=2, load_best_model_at_end=bool(held), metric_for_best_model="eval_loss" if held else None,
-        greater_is_better=False, restore_callback_states_from_checkpoint=True, logging_steps=1, logging_nan_inf_filter=False,
-        report_to=[], disable_tqdm=True, dataloader_num_workers=0, dataloader_pin_memory=s["device"] == "cuda",
-    )  # fmt: skip
+    args = config(**trainer_options(s, len(rows), batch, bool(held)), beta=s.get("beta", 0.1))
     trainer = trainer_of(
         model=model, args=args, processing_class=tokenizer, train_dataset=Dataset.from_list(rows),
         eval_dataset=Dataset.from_list(held) if held else None,

@@ -18,7 +18,7 @@ from innercouncil.model.training import TrainingCheck
 
 MARK: Final = "# --- what a generated script begins with ---\n"
 LEAST: Final = {
-    "torch": "2.13", "transformers": "5.23", "peft": "0.21.2", "trl": "1.16", "datasets": "5.2", "accelerate": "1.15",
+    "torch": "2.11", "transformers": "5.17", "peft": "0.21.2", "trl": "1.15", "datasets": "4.6", "accelerate": "1.15",
     "psutil": "7.0", "bitsandbytes": "0.50",
 }  # fmt: skip
 """Versions to ask for where this machine has none installed."""
@@ -63,6 +63,8 @@ def _packages(check: TrainingCheck) -> list[str]:
         n for n in LEAST if n != "bitsandbytes" or check.plan.quantise == "nf4" or check.plan.optimizer == "adamw_8bit"
     ]
     have = check.hardware.packages
+    if check.plan.unsloth:
+        names.insert(0, "unsloth")
     return [f"{n}=={have[n].partition('+')[0]}" if n in have else f"{n}>={LEAST[n]}" for n in names]
 
 

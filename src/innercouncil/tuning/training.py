@@ -20,6 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
+FEED_FORWARD = ("gate_proj", "up_proj", "down_proj")
 WHOLE = "whole"
 """Name of the file that marks a checkpoint as finished; a kill while one is written leaves it without."""
 
@@ -74,17 +76,15 @@ def is_memory_error(error: BaseException) -> bool:
 
 
 def _train(s: dict[str, Any], tell: Callable[[dict[str, Any]], None], stop: threading.Event) -> dict[str, Any] | None:
-    import datasets
-    import transformers
     from transformers.trainer_utils import get_last_checkpoint
 
     if s["device"] == "cpu":
         return_freed_memory()
-    datasets.disable_progress_bars()
-    transformers.utils.logging.disable_progress_bar()
-    run = Path(s["run"])
-    run.mkdir(parents=True, exist_ok=True)
-    transformers.set_seed(s["seed"])
+    if s.get("unsloth"):
+        os.environ.update(UNSLOTH_DISABLE_STATISTICS="1", UNSLOTH_COMPILE_LOCATION=str(Path(s["run"]) / "compiled"))
+        import unsloth  # noqa: F401 - before transformers and TRL, which it changes
+
+    run = begin(s)
     tokenizer, model = load_base(s)
     rows, held_out = read_rows(s["data"], tokenizer), read_rows(s["eval_data"], tokenizer) if s["eval_data"] else []
     trainer = make_trainer(s, tokenizer, model, rows, held_out)
@@ -123,6 +123,27 @@ def return_freed_memory() -> None:
 
 def load_base(s: dict[str, Any]) -> tuple[Any, Any]:
     """Tokenizer and frozen base, in 4 bits where the settings say so. Raises RefusedError where it is not there or of no use."""
+    try:
+        tokenizer, model = (_by_unsloth if s.get("unsloth") else _by_transformers)(s)
+    except OSError as error:
+        if is_memory_error(error):
+            raise
+        raise RefusedError(
+            "base", f"The weights {s['base_weights']} could not be loaded or fetched; check the connection, or for a gated model "
+            "log in with `hf auth login`, or name a folder that holds them."
+        ) from error  # fmt: skip
+    for module in model.modules():
+        # bitsandbytes 0.50 packs weights for AVX-512 when it first evaluates, and cannot train on them any more.
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+    if not tokenizer.chat_template:
+        raise RefusedError("base", f"{s['base_weights']} has no chat template; choose an instruct model.")
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer, model
+
+
+def _by_transformers(s: dict[str, Any]) -> tuple[Any, Any]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
@@ -132,20 +153,19 @@ def load_base(s: dict[str, Any]) -> tuple[Any, Any]:
         options["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
         )
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(s["base_weights"])
-        model = AutoModelForCausalLM.from_pretrained(s["base_weights"], **options)
-    except OSError as error:
-        if is_memory_error(error):
-            raise
-        raise RefusedError(
-            "base", f"The weights {s['base_weights']} could not be loaded or fetched; check the connection, or for a gated model "
-            "log in with `hf auth login`, or name a folder that holds them."
-        ) from error  # fmt: skip
-    if not tokenizer.chat_template:
-        raise RefusedError("base", f"{s['base_weights']} has no chat template; choose an instruct model.")
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer = AutoTokenizer.from_pretrained(s["base_weights"])
+    return tokenizer, AutoModelForCausalLM.from_pretrained(s["base_weights"], **options)
+
+
+def _by_unsloth(s: dict[str, Any]) -> tuple[Any, Any]:
+    import torch
+    from unsloth import FastLanguageModel
+
+    model, tokenizer = FastLanguageModel.from_pretrained(
+        s["base_weights"], max_seq_length=s["max_length"], dtype=getattr(torch, s["dtype"]), load_in_4bit=s["quantise"] == "nf4",
+        use_exact_model_name=True,  # and not a copy under unsloth's own name
+        use_gradient_checkpointing="unsloth" if s["checkpointing"] else False,
+    )  # fmt: skip
     return tokenizer, model
 
 
@@ -168,6 +188,36 @@ def disarm(text: str) -> str:
     return text.replace("<|", "< |").replace("|>", "| >")
 
 
+def begin(s: dict[str, Any]) -> Path:
+    """Silence what would draw its own bars, set the seed, and make the folder of the run."""
+    import datasets
+    import transformers
+
+    datasets.disable_progress_bars()
+    transformers.utils.logging.disable_progress_bar()
+    run = Path(s["run"])
+    run.mkdir(parents=True, exist_ok=True)
+    transformers.set_seed(s["seed"])
+    return run
+
+
+def trainer_options(s: dict[str, Any], rows: int, batch: int, held_out: bool) -> dict[str, Any]:
+    """What every trainer is told: steps, precision, checkpoints, the best one kept."""
+    steps = math.ceil(math.ceil(rows / batch) / s["accumulation"]) * s["epochs"]
+    return {
+        "output_dir": s["run"], "seed": s["seed"], "data_seed": s["seed"], "num_train_epochs": s["epochs"],
+        "per_device_train_batch_size": batch, "per_device_eval_batch_size": batch, "gradient_accumulation_steps": s["accumulation"],
+        "learning_rate": s["learning_rate"], "lr_scheduler_type": "cosine", "warmup_steps": math.ceil(s["warmup_share"] * steps),
+        "max_grad_norm": 1.0, "optim": {"adamw": "adamw_torch", "adamw_8bit": "adamw_8bit"}[s["optimizer"]],
+        "gradient_checkpointing": s["checkpointing"], "bf16": s["dtype"] == "bfloat16", "fp16": s["dtype"] == "float16",
+        "use_cpu": s["device"] == "cpu", "max_length": s["max_length"], "eval_strategy": "epoch" if held_out else "no",
+        "save_strategy": "epoch", "save_total_limit": 2, "load_best_model_at_end": held_out,
+        "metric_for_best_model": "eval_loss" if held_out else None, "greater_is_better": False,
+        "restore_callback_states_from_checkpoint": True, "logging_steps": 1, "logging_nan_inf_filter": False, "report_to": [],
+        "disable_tqdm": True, "dataloader_num_workers": 0, "dataloader_pin_memory": s["device"] == "cuda",
+    }  # fmt: skip
+
+
 def make_trainer(s: dict[str, Any], tokenizer: Any, model: Any, rows: list[Any], held_out: list[Any]) -> Any:
     """TRL's trainer with a fresh adapter on the base. Raises RefusedError where nothing is left to learn."""
     from datasets import Dataset
@@ -177,27 +227,22 @@ def make_trainer(s: dict[str, Any], tokenizer: Any, model: Any, rows: list[Any],
 
     if not rows:
         raise RefusedError("data", f"{s['data']} holds no rows.")
-    steps = math.ceil(math.ceil(len(rows) / s["batch_size"]) / s["accumulation"]) * s["epochs"]
     args = SFTConfig(
-        output_dir=s["run"], seed=s["seed"], data_seed=s["seed"], num_train_epochs=s["epochs"],
-        per_device_train_batch_size=s["batch_size"], per_device_eval_batch_size=s["batch_size"],
-        gradient_accumulation_steps=s["accumulation"], learning_rate=s["learning_rate"], lr_scheduler_type="cosine",
-        warmup_steps=math.ceil(s["warmup_share"] * steps), max_grad_norm=1.0, neftune_noise_alpha=s["neftune"],
-        optim={"adamw": "adamw_torch", "adamw_8bit": "adamw_8bit"}[s["optimizer"]],
-        activation_checkpointing=s["checkpointing"], gradient_checkpointing=s["checkpointing"],
-        bf16=s["dtype"] == "bfloat16", fp16=s["dtype"] == "float16", use_cpu=s["device"] == "cpu",
-        max_length=s["max_length"], packing=False, completion_only_loss=True, assistant_only_loss=False,
-        eval_strategy="epoch" if held_out else "no", save_strategy="epoch", save_total_limit=2,
-        load_best_model_at_end=bool(held_out), metric_for_best_model="eval_loss" if held_out else None, greater_is_better=False,
-        restore_callback_states_from_checkpoint=True, logging_steps=1, logging_nan_inf_filter=False, report_to=[],
-        disable_tqdm=True, dataloader_num_workers=0, dataloader_pin_memory=s["device"] == "cuda",
+        **trainer_options(s, len(rows), s["batch_size"], bool(held_out)), neftune_noise_alpha=s["neftune"], packing=False,
+        completion_only_loss=True, assistant_only_loss=False,
     )  # fmt: skip
-    lora = LoraConfig(
-        r=s["lora_r"], lora_alpha=s["lora_alpha"], lora_dropout=s["lora_dropout"], use_rslora=s["rslora"], task_type="CAUSAL_LM",
-        target_modules="all-linear" if s["targets"] == "all-linear" else ["q_proj", "k_proj", "v_proj", "o_proj"],
-    )  # fmt: skip
+    lora = {
+        "r": s["lora_r"], "lora_alpha": s["lora_alpha"], "lora_dropout": s["lora_dropout"], "use_rslora": s["rslora"],
+        "target_modules": [*ATTENTION, *FEED_FORWARD] if s["targets"] == "all-linear" else [*ATTENTION],
+    }  # fmt: skip
+    if s.get("unsloth"):
+        from unsloth import FastLanguageModel
+
+        model, config = FastLanguageModel.get_peft_model(model, **lora, random_state=s["seed"]), None
+    else:
+        config = LoraConfig(**lora, task_type="CAUSAL_LM")
     trainer = SFTTrainer(
-        model=model, args=args, processing_class=tokenizer, peft_config=lora, train_dataset=Dataset.from_list(rows),
+        model=model, args=args, processing_class=tokenizer, peft_config=config, train_dataset=Dataset.from_list(rows),
         eval_dataset=Dataset.from_list(held_out) if held_out else None,
         callbacks=[EarlyStoppingCallback(s["patience"])] if held_out and s["patience"] else [],
     )  # fmt: skip
@@ -214,9 +259,16 @@ def count_supervised(trainer: Any, rows: int, length: int) -> dict[str, int]:
     kept = trainer.train_dataset
     return {
         "rows": len(kept), "dropped": rows - len(kept), "cut": sum(len(ids) >= length for ids in kept["input_ids"]),
-        "supervised_tokens": sum(label != -100 for labels in kept["labels"] for label in labels[1:]),
+        "supervised_tokens": sum(sum(told[1:]) for told in supervised(kept)),
         "tokens": sum(len(ids) for ids in kept["input_ids"]),
     }  # fmt: skip
+
+
+def supervised(rows: Any) -> list[list[bool]]:
+    """Whether the loss is taken over each token of each row; TRL and unsloth write it down differently."""
+    if "labels" in rows.column_names:
+        return [[label != -100 for label in labels] for labels in rows["labels"]]
+    return [[bool(told) for told in mask] for mask in rows["completion_mask"]]
 
 
 def make_reporter(
@@ -317,7 +369,7 @@ def versions() -> dict[str, str]:
     from importlib.metadata import PackageNotFoundError, version
 
     found = {"python": sys.version.split()[0]}
-    for name in ("torch", "transformers", "peft", "trl", "datasets", "accelerate", "bitsandbytes"):
+    for name in ("torch", "transformers", "peft", "trl", "datasets", "accelerate", "bitsandbytes", "unsloth"):
         try:
             found[name] = version(name)
         except PackageNotFoundError:
