@@ -28,7 +28,7 @@ from innercouncil.tuning.bases import find_base
 from innercouncil.tuning.hardware import look
 from innercouncil.tuning.memory import memory_terms, need_of
 from innercouncil.tuning.plan import make_plan
-from innercouncil.tuning.timing import tokens_per_second
+from innercouncil.tuning.timing import seconds_of
 
 WORD = "step "
 
@@ -38,7 +38,7 @@ class Job(msgspec.Struct):
 
     plan: TrainingPlan
     base: str
-    """Folder of weights; made there if it is empty."""
+    """Folder of weights."""
     steps: int
 
 
@@ -51,44 +51,49 @@ def main() -> None:
     parser.add_argument("--quantise", choices=["nf4", "none"], nargs="+", default=["none"])
     parser.add_argument("--optimizer", choices=["adamw", "adamw_8bit"], default="adamw")
     parser.add_argument("--steps", type=int, default=2)
-    parser.add_argument("--unsloth", action="store_true")
+    parser.add_argument(
+        "--unsloth", choices=["no", "yes"], nargs="+", default=["no"], help="needs `pip install unsloth`"
+    )
     args = parser.parse_args()
     hardware = look()
     found = []
     with tempfile.TemporaryDirectory() as folder:
-        for quantise, length, batch in itertools.product(args.quantise, args.length, args.batch_size):
+        for unsloth, quantise, length, batch in itertools.product(
+            args.unsloth, args.quantise, args.length, args.batch_size
+        ):
             wish = Wish(
                 base_model=args.base, max_length=length, batch_size=batch, lora_r=args.lora_r, quantise=quantise, accumulation=1,
-                epochs=1.0, unsloth=args.unsloth,
+                epochs=1.0, unsloth=unsloth == "yes",
             )  # fmt: skip
             plan = make_plan(
                 wish, find_base(args.base), hardware, slug="x", data="", eval_data="", output="", facts=None
             )
-            plan = msgspec.structs.replace(plan, optimizer=args.optimizer)
-            found.append(compare(plan, hardware, in_a_process(Job(plan, f"{folder}/base", args.steps))))
+            job = Job(msgspec.structs.replace(plan, optimizer=args.optimizer), f"{folder}/base", args.steps)
+            if not found:
+                in_a_process("base", job)
+            found.append(compare(job.plan, hardware, json.loads(in_a_process("run", job).splitlines()[-1])))
             print(json.dumps(found[-1]), file=sys.stderr, flush=True)
     print(json.dumps({"device": hardware.name, "packages": hardware.packages, "runs": found}, indent=2))
 
 
-def in_a_process(job: Job) -> dict[str, Any]:
-    """What `measure` finds; the memory of one measurement does not stay for the next."""
-    done = subprocess.run(
-        [sys.executable, __file__, "one"], input=msgspec.json.encode(job), stdout=subprocess.PIPE, check=True
-    )
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+def in_a_process(work: str, job: Job) -> bytes:
+    """What it prints; the memory of one measurement does not stay for the next."""
+    return subprocess.run(
+        [sys.executable, __file__, work], input=msgspec.json.encode(job), stdout=subprocess.PIPE, check=True
+    ).stdout
 
 
 def compare(plan: TrainingPlan, hardware: Hardware, held: dict[str, Any]) -> dict[str, Any]:
     """Predicted beside held."""
     need = need_of(plan)
-    speed = tokens_per_second(plan, hardware)
+    tokens = plan.batch_size * plan.max_length
+    seconds = seconds_of(plan, hardware, tokens, 1)
     return {
         "base": plan.base.name, "dtype": plan.dtype, "quantise": plan.quantise, "batch": plan.batch_size, "length": plan.max_length,
         "rank": plan.lora_r, "optimizer": plan.optimizer, "unsloth": plan.unsloth, "predicted_gb": round(need / 1e9, 3),
         "held_gb": round(held["held"] / 1e9, 3), "predicted_to_held": round(need / held["held"], 3),
         "context_gb": round(held["context"] / 1e9, 3), "tokens_per_s": held["tokens_per_s"],
-        "predicted_tokens_per_s": speed and round(speed), "tflops": round(hardware.tflops, 1),
+        "predicted_tokens_per_s": seconds and round(tokens / seconds, 1), "tflops": round(hardware.tflops, 1),
         "terms_gb": {t.name: round(t.size / 1e9, 3) for t in memory_terms(plan)},
     }  # fmt: skip
 
@@ -165,16 +170,15 @@ def make_base(plan: TrainingPlan, folder: Path) -> None:
     model.save_pretrained(folder)
 
 
-def one() -> None:
-    """The process of one measurement: a Job on standard input, what was found on the last line of standard output."""
+def child(work: str) -> None:
+    """A process of `in_a_process`: a Job on standard input, what was found on the last line of standard output."""
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
-    if not Path(job.base, "config.json").exists():
+    if work == "base":
         make_base(job.plan, Path(job.base))
-        subprocess.run([sys.executable, __file__, "one"], input=msgspec.json.encode(job), check=True)
         return
     with tempfile.TemporaryDirectory() as folder:
-        print(json.dumps(measure(job, Path(folder))))
+        print("\n" + json.dumps(measure(job, Path(folder))))
 
 
 if __name__ == "__main__":
-    one() if sys.argv[1:] == ["one"] else main()
+    child(sys.argv[1]) if sys.argv[1:] in (["base"], ["run"]) else main()

@@ -27,7 +27,7 @@ from innercouncil.tuning.memory import (
 )
 from innercouncil.tuning.plan import DEFAULT_BASE, Budget, budget_of, elsewhere, fit, make_plan
 from innercouncil.tuning.rows import facts_of
-from innercouncil.tuning.timing import tokens_per_second
+from innercouncil.tuning.timing import seconds_of
 
 
 class TrainingJob(NamedTuple):
@@ -133,6 +133,11 @@ def _missing(hardware: Hardware, plan: TrainingPlan) -> list[str]:
         return [
             "4 bits need bitsandbytes, which is not installed or does not load: pip install bitsandbytes, or --quantise none."
         ]
+    trl = hardware.packages.get("trl", "")
+    if plan.device != "cuda" and trl.startswith("1.15."):
+        return [
+            f"TRL {trl} computes its loss on NVIDIA GPUs only: pip install --upgrade trl, in an environment without unsloth."
+        ]
     return []
 
 
@@ -188,10 +193,10 @@ def _notes(
 
 
 def _seconds(plan: TrainingPlan, facts: DataFacts | None, hardware: Hardware) -> float | None:
-    speed = tokens_per_second(plan, hardware)
-    if facts is None or speed is None:
+    if facts is None:
         return None
-    return min(facts.tokens, facts.rows * plan.max_length) * plan.epochs / speed
+    tokens = min(facts.tokens, facts.rows * plan.max_length) * plan.epochs
+    return seconds_of(plan, hardware, tokens, facts.rows / plan.batch_size * plan.epochs)
 
 
 def _cache() -> Path:
