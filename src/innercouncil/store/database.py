@@ -15,6 +15,9 @@ from innercouncil.model.persona import Change
 from innercouncil.store.backups import back_up
 
 _MAGIC: Final = b"SQLite format 3\0"
+_CHEAP: Final = 4 << 20
+"""Bytes of a database that is looked through whenever it is opened; `doctor` and `backup list` look through any."""
+
 MIGRATIONS: Final = (
     """
     CREATE TABLE persona_change (
@@ -257,6 +260,7 @@ def _open(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute("PRAGMA secure_delete=ON")
+        _look_through(connection, path)
         _migrate(connection, path)
     except (OSError, sqlite3.Error) as error:
         connection.close()
@@ -265,6 +269,14 @@ def _open(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _look_through(connection: sqlite3.Connection, path: Path) -> None:
+    if path.stat().st_size > _CHEAP:
+        return
+    found = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+    if found != "ok":
+        raise WorkspaceError(_broken(path, " ".join(found.split())))
 
 
 @contextlib.contextmanager
