@@ -99,7 +99,7 @@ def cases(slugs: list[str]) -> dict[str, Case]:
 
 def state(workspace: Path) -> tuple[dict[str, bytes], list[str]]:
     """Every file's bytes, and all rows of council.db but times and drawn ids."""
-    files = {n: b for n, b in contents(workspace).items() if not n.startswith("backups/")}
+    files = {n: b for n, b in contents(workspace).items() if not n.startswith(("backups/", ".innercouncil/lock"))}
     database = workspace / "council.db"
     if not database.exists():
         return files, []

@@ -13,7 +13,7 @@ from kill_cases import cases, killed_and_again, uninterrupted
 from kill_points import some
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
-SAMPLES = {"discover": 4, "rename": 4, "merge": 2, "import": 4, "prepare": 4, "migration": 6, "vote": 4}
+SAMPLES = {"discover": 2, "rename": 2, "import": 2, "prepare": 2, "migration": 4, "vote": 3}
 
 
 @pytest.mark.parametrize("name", SAMPLES)
