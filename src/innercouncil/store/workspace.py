@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, Final
@@ -93,9 +94,7 @@ class Workspace:
         with disk_errors(self.root):
             for folder in (self.raw_imports, self.all_messages.parent, self.clusters, self.prompts, self.stamps):
                 folder.mkdir(parents=True, exist_ok=True)
-            probe = self.stamps / f".write-test-{os.getpid()}"
-            probe.write_bytes(b"")
-            probe.unlink()
+            tempfile.TemporaryFile(dir=self.stamps).close()  # whether it may be written; a kill leaves nothing
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -136,13 +135,13 @@ class Workspace:
 
     def _drop_leftovers(self) -> None:
         """Take out temporary files that a kill or a power cut left; only stages write here, and they hold the lock."""
-        for folder in (self.raw_imports, self.all_messages.parent, self.clusters, self.prompts, self.lora_training):
+        folders = (
+            self.root, self.stamps, self.raw_imports, self.all_messages.parent, self.clusters, self.prompts, self.lora_training,
+        )  # fmt: skip
+        for folder in folders:
             for part in folder.glob(".*.part"):
                 with contextlib.suppress(OSError):
                     part.unlink()
-        for probe in self.stamps.glob(".write-test-*"):
-            with contextlib.suppress(OSError):
-                probe.unlink()
 
     def is_done(self, stage: str, fingerprint: str) -> bool:
         """Whether `stage` was finished from exactly these inputs and its outputs are still in place."""
