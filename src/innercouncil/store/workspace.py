@@ -16,6 +16,7 @@ import re
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, Final
@@ -26,6 +27,8 @@ import msgspec
 from innercouncil.model.errors import WorkspaceError
 
 _CHUNK: Final = 1 << 20
+_ABANDONED: Final = 3600
+"""Seconds after which nobody writes to a temporary file any more."""
 FOLDER_SUFFIXES: Final = frozenset({".json", ".jsonl", ".ndjson", ".db", ".html", ".zip"})
 """Files of an export folder that are kept."""
 
@@ -134,14 +137,15 @@ class Workspace:
         return f" (process {pid}, `{command}`)" if pid.isdigit() else ""
 
     def _drop_leftovers(self) -> None:
-        """Take out temporary files that a kill or a power cut left; only stages write here, and they hold the lock."""
+        """Take out temporary files that a kill or a power cut left; a young one may be another process's, at work."""
         folders = (
             self.root, self.stamps, self.raw_imports, self.all_messages.parent, self.clusters, self.prompts, self.lora_training,
         )  # fmt: skip
         for folder in folders:
             for part in folder.glob(".*.part"):
                 with contextlib.suppress(OSError):
-                    part.unlink()
+                    if time.time() - part.stat().st_mtime > _ABANDONED:
+                        part.unlink()
 
     def is_done(self, stage: str, fingerprint: str) -> bool:
         """Whether `stage` was finished from exactly these inputs and its outputs are still in place."""
