@@ -68,7 +68,9 @@ def _answered(_base: Path, workspace: Path) -> None:
     session = store.begin(council)
     for n in range(2):
         timing = Timing(started=0, first_token=1, finished=2)
-        store.record(session, Answered(Answer(part="council", round=0, seat=n, text="Yes.", status="ok", timing=timing)))
+        store.record(
+            session, Answered(Answer(part="council", round=0, seat=n, text="Yes.", status="ok", timing=timing))
+        )
     store.record(session, Finished("done", ""))
     database.close()
 
