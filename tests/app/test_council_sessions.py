@@ -329,3 +329,21 @@ def test_other_models_free_the_memory_of_those_that_are_no_longer_used(tmp_path:
             assert servers() == before + 1
 
     asyncio.run(work())
+
+
+@pytest.mark.skipif(not psutil.LINUX, reason="elsewhere the system keeps the time a process began as it was")
+def test_a_clock_set_back_does_not_make_a_living_session_look_dead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work() -> str:
+        async with FaultyServer(0, plan=lambda _body: "slow") as server, house(tmp_path, at(server.port)) as h:
+            session = await h.ask("Alive?", options=options_from(SHORT, h.default_options()))
+            # What setting the clock changes on Linux: the boot's time of day, as the kernel tells it in /proc/stat.
+            boot = psutil.boot_time()
+            monkeypatch.setattr("psutil._pslinux.boot_time", lambda: boot - 86_400)
+            async with house(tmp_path, at(server.port)) as other:
+                status = other.sessions.get(session).status
+            await h.wait(session)
+            return status
+
+    assert asyncio.run(work()) == "running"

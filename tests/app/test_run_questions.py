@@ -229,3 +229,23 @@ def test_questions_of_the_persons_own_come_from_every_persona(discovered: tuple[
     assert len(set(many)) == len(many)
     assert from_history(ws, personas, 2) != few
     assert not set(many) & set(bundled())
+
+
+def test_a_clock_set_back_before_a_kill_does_not_ask_a_question_twice(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with FaultyServer(0) as server:
+            house = opened(tmp_path, at(server.port))
+            await played(house, QUESTIONS[:2])
+            (file,) = (tmp_path / "batches").glob("*.jsonl")
+            lines = file.read_bytes().splitlines(keepends=True)
+            file.write_bytes(b"".join(lines[:-1]))
+            with house.database.transaction() as db:  # the second session as if the clock had gone back a year
+                db.execute("UPDATE session SET created_at = '2001-01-01T00:00:00.000+00:00' WHERE number = 2")
+            again, _ = await played(house, QUESTIONS[:2])
+            assert (again.done, again.done_before) == (2, 2)
+            assert set(asked(house).values()) == {1}
+            newest = house.sessions.page().sessions
+            assert [s.question for s in newest] == QUESTIONS[1::-1], "the order of sessions is that of their beginning"
+            await house.close()
+
+    asyncio.run(work())

@@ -240,7 +240,10 @@ class House:
                         self.sessions.record(session, event)
                         await live.tell(event)
         except InnerCouncilError as error:
-            await live.tell(Finished("failed", str(error)))
+            end = Finished("failed", str(error))
+            with contextlib.suppress(InnerCouncilError):  # on a full disk it cannot be written; the next start will
+                self.sessions.record(session, end)
+            await live.tell(end)
         finally:
             self._live.pop(session, None)
 
@@ -301,12 +304,19 @@ def options_from(given: Mapping[str, Any], default: CouncilOptions) -> CouncilOp
 
 
 def _owner() -> str:
-    process = psutil.Process()
-    return f"{os.getpid()}:{int(process.create_time())}"
+    return f"{os.getpid()}:{_born(psutil.Process())}"
+
+
+def _born(process: psutil.Process) -> int:
+    """When a process began, in seconds that stay the same when the clock is set.
+
+    Linux knows it since the boot; psutil adds the boot's time of day, which moves with the clock.
+    """
+    return round(process.create_time() - (psutil.boot_time() if psutil.LINUX else 0))
 
 
 def _alive(owner: str) -> bool:
     pid, _, began = owner.partition(":")
     with contextlib.suppress(psutil.Error, ValueError):
-        return int(psutil.Process(int(pid)).create_time()) == int(began)
+        return _born(psutil.Process(int(pid))) == int(began)
     return False

@@ -20,6 +20,7 @@ from innercouncil.llm.memory import GIB, measure_memory
 from innercouncil.llm.select import parse_model
 from innercouncil.model.errors import BackendError, InnerCouncilError, UsageError
 from innercouncil.model.ports import ChatModel, ChatRequest, ChatTurn
+from innercouncil.store.backups import backups, damage
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -86,7 +87,13 @@ async def pull_model(house: House, name: str) -> AsyncGenerator[Step, None]:
 async def examine(house: House, *, measure: bool = False) -> list[Line]:
     """Look at everything a council needs, in the order in which it matters."""
     backends, s = house.backends, house.backends.settings
-    lines = [*_personas(house), *await _ollama(backends), *_embedded(), *_machine(house.workspace.root)]
+    lines = [
+        *_personas(house),
+        _database(house),
+        *await _ollama(backends),
+        *_embedded(),
+        *_machine(house.workspace.root),
+    ]
     check = await backends.check()
     if check.problem:
         lines.append(Line("bad", check.problem))
@@ -112,6 +119,18 @@ def _personas(house: House) -> list[Line]:
     verdict: Literal["good", "note"] = "good" if len(seated) > 2 else "note"
     more = "" if len(seated) > 2 else " Three or more are needed for a vote."
     return [Line(verdict, f"{len(seated)} personas are enabled: {names}.{more}")]
+
+
+def _database(house: House) -> Line:
+    path = house.workspace.database
+    if problem := damage(path):
+        return Line(
+            "bad",
+            f"{path} is damaged ({problem}): stop everything that uses it, then `innercouncil backup restore` takes the "
+            "newest sound copy.",
+        )
+    copies = sum(not b.problem for b in backups(path))
+    return Line("good", f"{path} is sound; there are {copies} sound copies of it (`innercouncil backup make`).")
 
 
 async def _ollama(backends: Backends) -> list[Line]:

@@ -38,7 +38,10 @@ class Begun(msgspec.Struct, frozen=True, kw_only=True):
     question: str
     """Digest of the question; its text is in council.db alone."""
     at: str
-    """UTC, ISO 8601: no session of this try is older."""
+    """UTC, ISO 8601."""
+    after: str | None = None
+    """The newest session when this try was about to begin, empty where there was none: its session comes after it,
+    whatever the clock said. None in lines of earlier versions."""
     session: str = ""
     """Empty: about to begin."""
 
@@ -216,7 +219,7 @@ class Run:
         while True:
             page = self._house.sessions.page(before=before)
             for summary in page.sessions:
-                if summary.created_at < tries[-1].at:
+                if summary.id == tries[-1].after or (tries[-1].after is None and summary.created_at < tries[-1].at):
                     return
                 record = self._house.sessions.get(summary.id)
                 if record.council.question == question and record.council.options == self._of(question):
@@ -245,7 +248,8 @@ class Run:
 
     async def _begin(self, question: str) -> SessionRecord:
         mark, at = _digest(question), _now()
-        self._batch.write(Begun(question=mark, at=at))
+        newest = self._house.sessions.page(limit=1).sessions
+        self._batch.write(Begun(question=mark, at=at, after=newest[0].id if newest else ""))
         session = await self._house.ask(question, personas=self._personas, options=self._of(question))
         self._batch.write(Begun(question=mark, at=at, session=session))
         return await self._ended(session, set())

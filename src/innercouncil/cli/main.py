@@ -24,6 +24,7 @@ _COMMANDS = {
     "standings": "Whose answers win, in your eyes and the models', with intervals.",
     "tune": "Train a small adapter for a persona.",
     "models": "Which models the council uses; fetch them.",
+    "backup": "Copy what you made, list the copies, go back to one.",
     "doctor": "What is there, what fits this machine, and what to do.",
 }
 """Command (and module) -> its line in the help; a module is imported when its command is called."""

@@ -242,7 +242,8 @@ def _print_offer(offered: Offered, *, with_diff: bool) -> None:
 def undo(workspace: Path) -> None:
     """Take back your latest change."""
     ws = Workspace(workspace)
-    change = database.undo_change(ws.database)
+    with ws.lock():
+        change = database.undo_change(ws.database)
     if change is None:
         click.echo("There is no change to take back.", err=True)
         return
@@ -253,7 +254,8 @@ def undo(workspace: Path) -> None:
 
 
 def _change(ws: Workspace, change: Change) -> None:
-    changed(ws, change)
+    with ws.lock():  # refused before anything is recorded
+        changed(ws, change)
     with StageProgress() as watcher:
         outcome = rebuild_personas(ws, settings_of(load_discovery(ws)), watcher)
     _follow(ws, change)

@@ -12,6 +12,11 @@ from typing import Final
 
 from innercouncil.model.errors import WorkspaceError
 from innercouncil.model.persona import Change
+from innercouncil.store.backups import back_up
+
+_MAGIC: Final = b"SQLite format 3\0"
+_CHEAP: Final = 4 << 20
+"""Bytes of a database that is looked through whenever it is opened; `doctor` and `backup list` look through any."""
 
 MIGRATIONS: Final = (
     """
@@ -193,14 +198,13 @@ class Database:
                 self._connection.execute("BEGIN IMMEDIATE")
                 try:
                     yield self._connection
+                    self._connection.execute("COMMIT")
                 except BaseException:
-                    self._connection.execute("ROLLBACK")
+                    if self._connection.in_transaction:  # a full disk has SQLite roll back by itself
+                        self._connection.execute("ROLLBACK")
                     raise
-                self._connection.execute("COMMIT")
             except sqlite3.Error as error:
-                raise WorkspaceError(
-                    f"Cannot use {self.path}: {error}; check the disk, or close other programs that use the file."
-                ) from error
+                raise WorkspaceError(_told(self.path, error)) from error
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -209,9 +213,7 @@ class Database:
             try:
                 yield self._connection
             except sqlite3.Error as error:
-                raise WorkspaceError(
-                    f"Cannot read {self.path}: {error}; restore it from a backup or move it away."
-                ) from error
+                raise WorkspaceError(_told(self.path, error)) from error
 
     def setting(self, name: str) -> str | None:
         """A setting of the workspace, None where it was never made."""
@@ -244,49 +246,112 @@ class Database:
 
 
 def _open(path: Path) -> sqlite3.Connection:
+    if damage := _damage(path):
+        raise WorkspaceError(_broken(path, damage))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+    except (OSError, sqlite3.Error) as error:
+        raise WorkspaceError(
+            f"Cannot open {path}: {error}; check the folder, or choose another with --workspace."
+        ) from error
+    try:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute("PRAGMA secure_delete=ON")
+        _look_through(connection, path)
         _migrate(connection, path)
     except (OSError, sqlite3.Error) as error:
-        raise WorkspaceError(
-            f"Cannot open {path}: {error}; check the folder, or choose another with --workspace."
-        ) from error
+        connection.close()
+        raise WorkspaceError(_told(path, error)) from error
+    except BaseException:
+        connection.close()
+        raise
     return connection
+
+
+def _look_through(connection: sqlite3.Connection, path: Path) -> None:
+    if path.stat().st_size > _CHEAP:
+        return
+    found = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+    if found != "ok":
+        raise WorkspaceError(_broken(path, " ".join(found.split())))
 
 
 @contextlib.contextmanager
 def _connect(path: Path) -> Iterator[sqlite3.Connection]:
+    connection = _open(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(path, isolation_level=None)
-    except (OSError, sqlite3.Error) as error:
-        raise WorkspaceError(
-            f"Cannot open {path}: {error}; check the folder, or choose another with --workspace."
-        ) from error
-    try:
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA foreign_keys=ON")
-        _migrate(connection, path)
         yield connection
     except sqlite3.Error as error:
-        raise WorkspaceError(f"Cannot use {path}: {error}; restore it from a backup or move it away.") from error
+        raise WorkspaceError(_told(path, error)) from error
     finally:
         connection.close()
 
 
+def _damage(path: Path) -> str:
+    """What is seen at once on a file that cannot be a database, empty where nothing is."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(_MAGIC))
+    except OSError:
+        return ""
+    return "" if head in (b"", _MAGIC) else "it is not a database"
+
+
+def _told(path: Path, error: Exception) -> str:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return _broken(path, str(error))
+    if code == sqlite3.SQLITE_FULL:
+        return f"Cannot write {path}: the disk is full; free some space and try again: everything saved before is kept."
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return f"Cannot use {path}: another program is writing to it; wait for it or close it, then try again."
+    return f"Cannot use {path}: {error}; check the disk and the folder's rights, then try again."
+
+
+def _broken(path: Path, why: str) -> str:
+    return (
+        f"{path} is damaged ({why}); `innercouncil backup list --workspace {path.parent}` shows the copies to go back to, "
+        "`innercouncil backup restore` takes one."
+    )
+
+
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    """Bring the schema up to date, a step a transaction, after a copy of what was there was put aside."""
+    version = _version(connection)
     if version > len(MIGRATIONS):
         raise WorkspaceError(
             f"{path} was made by a newer innercouncil (schema {version}); update innercouncil to open it."
         )
-    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
-        connection.executescript(f"BEGIN;{script}PRAGMA user_version={number};COMMIT;")
+    if 0 < version < len(MIGRATIONS):
+        back_up(path, f"schema-{version}")
+    while version < len(MIGRATIONS):
+        connection.execute("BEGIN IMMEDIATE")
+        # Another process may have been faster between the look and the lock.
+        version = _version(connection)
+        if version < len(MIGRATIONS):
+            for statement in _statements(MIGRATIONS[version]):
+                connection.execute(statement)
+            version += 1
+            connection.execute(f"PRAGMA user_version={version}")
+        connection.execute("COMMIT")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _statements(script: str) -> Iterator[str]:
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+    if statement.strip():
+        yield statement
 
 
 def changes(path: Path) -> list[Change]:
@@ -299,12 +364,17 @@ def changes(path: Path) -> list[Change]:
 
 
 def add_change(path: Path, change: Change) -> None:
-    """Record a change."""
+    """Record a change; the newest one made again, as after a kill, changes nothing and would have to be undone twice."""
+    values = (change.action, change.slug, change.value, change.other)
     with _connect(path) as connection:
-        connection.execute(
-            "INSERT INTO persona_change (made_at, action, slug, value, other) VALUES (?, ?, ?, ?, ?)",
-            (datetime.now(UTC).isoformat(timespec="seconds"), change.action, change.slug, change.value, change.other),
-        )
+        newest = connection.execute(
+            "SELECT action, slug, value, other FROM persona_change ORDER BY id DESC LIMIT 1"
+        ).fetchone()
+        if newest != values:
+            connection.execute(
+                "INSERT INTO persona_change (made_at, action, slug, value, other) VALUES (?, ?, ?, ?, ?)",
+                (datetime.now(UTC).isoformat(timespec="seconds"), *values),
+            )
 
 
 def undo_change(path: Path) -> Change | None:

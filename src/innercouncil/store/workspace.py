@@ -12,7 +12,11 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import shutil
+import sys
+import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, Final
@@ -23,6 +27,8 @@ import msgspec
 from innercouncil.model.errors import WorkspaceError
 
 _CHUNK: Final = 1 << 20
+_ABANDONED: Final = 3600
+"""Seconds after which nobody writes to a temporary file any more."""
 FOLDER_SUFFIXES: Final = frozenset({".json", ".jsonl", ".ndjson", ".db", ".html", ".zip"})
 """Files of an export folder that are kept."""
 
@@ -82,6 +88,7 @@ class Workspace:
         self.answer_styles = self.stamps / "answer_styles.json"
         self.training_answers = self.stamps / "training_answers.jsonl"
         self.database = root / "council.db"
+        self._holder_file = self.stamps / "lock.holder"
         # The plan's paths: data/ and loras/ lie side by side; a workspace of another name holds its adapters itself.
         self.loras = (root.parent if root.name == "data" else root) / "loras"
 
@@ -90,9 +97,7 @@ class Workspace:
         with disk_errors(self.root):
             for folder in (self.raw_imports, self.all_messages.parent, self.clusters, self.prompts, self.stamps):
                 folder.mkdir(parents=True, exist_ok=True)
-            probe = self.stamps / f".write-test-{os.getpid()}"
-            probe.write_bytes(b"")
-            probe.unlink()
+            tempfile.TemporaryFile(dir=self.stamps).close()  # whether it may be written; a kill leaves nothing
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -106,14 +111,41 @@ class Workspace:
             lock.acquire(timeout=0)
         except filelock.Timeout:
             msg = (
-                f"The workspace {self.root} is in use by another innercouncil process; "
+                f"The workspace {self.root} is in use by another innercouncil process{self._holder()}; "
                 "wait for it to finish or stop it, or choose another folder with --workspace."
             )
             raise WorkspaceError(msg) from None
         try:
+            self._name_holder()
+            self._drop_leftovers()
             yield
         finally:
+            with contextlib.suppress(OSError):
+                self._holder_file.unlink()
             lock.release()
+
+    def _name_holder(self) -> None:
+        """Say who holds the lock; only whoever holds it writes here."""
+        with disk_errors(self._holder_file):
+            self._holder_file.write_text(f"{os.getpid()} {_command()}", "utf-8")
+
+    def _holder(self) -> str:
+        try:
+            pid, _, command = self._holder_file.read_text("utf-8").partition(" ")
+        except (OSError, ValueError):
+            return ""
+        return f" (process {pid}, `{command}`)" if pid.isdigit() else ""
+
+    def _drop_leftovers(self) -> None:
+        """Take out temporary files that a kill or a power cut left; a young one may be another process's, at work."""
+        folders = (
+            self.root, self.stamps, self.raw_imports, self.all_messages.parent, self.clusters, self.prompts, self.lora_training,
+        )  # fmt: skip
+        for folder in folders:
+            for part in folder.glob(".*.part"):
+                with contextlib.suppress(OSError):
+                    if time.time() - part.stat().st_mtime > _ABANDONED:
+                        part.unlink()
 
     def is_done(self, stage: str, fingerprint: str) -> bool:
         """Whether `stage` was finished from exactly these inputs and its outputs are still in place."""
@@ -184,6 +216,12 @@ class Workspace:
             f.write(b"\n")
 
 
+def _command() -> str:
+    """The verb this process was started with, without its arguments: those may hold a person's text."""
+    verb = next((a for a in sys.argv[1:2] if re.fullmatch(r"[a-z-]{2,20}", a)), "")
+    return f"innercouncil {verb}".strip()
+
+
 def whole_lines(path: Path) -> list[bytes]:
     """The lines of a file that grows line by line; a last one that a kill cut short is taken out of it."""
     try:
@@ -212,10 +250,22 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
                 f.flush()
                 os.fsync(f.fileno())
             temporary.replace(path)
+            sync_folder(path.parent)
         except BaseException:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
             raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring a folder's new names to disk, so that a power cut keeps a rename; Windows has no such call and needs none."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 @contextlib.contextmanager
@@ -224,8 +274,13 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
             why, todo = "the disk is full", "free some space and run the same command again: finished stages are kept"
+        elif error.errno == errno.EFBIG:
+            why, todo = (
+                "files may not grow that large here",
+                "raise the limit (`ulimit -f`) and run the same command again",
+            )
         elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             why, todo = "it may not be written", "choose a folder of yours with --workspace"
         else:

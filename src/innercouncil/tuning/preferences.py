@@ -51,7 +51,7 @@ def _continue(
     trainer.add_callback(reporter)
     drop_broken(run)
     last = get_last_checkpoint(str(run))
-    began = time.time()
+    began = time.monotonic()
     first = _once(run / "first.json", lambda: _held(trainer)) if held else {}
     trainer.state.log_history.clear()
     trainer.train(resume_from_checkpoint=last)
@@ -69,7 +69,7 @@ def _continue(
         "last_step": state.global_step, "max_steps": state.max_steps,
         "train_loss": [[h["step"], h["loss"]] for h in state.log_history if "loss" in h],
         "eval_loss": [[h["step"], h["eval_loss"]] for h in state.log_history if "eval_loss" in h],
-        "seconds": round(time.time() - began, 1), "memory": reporter.memory, "packages": versions(),
+        "seconds": round(time.monotonic() - began, 1), "memory": reporter.memory, "packages": versions(),
         "base_revision": getattr(base.config, "_commit_hash", None) or "",
         "preference": {
             "loss_before": first.get("eval_loss"), "loss_after": after.get("eval_loss"),

@@ -93,7 +93,7 @@ def _train(s: dict[str, Any], tell: Callable[[dict[str, Any]], None], stop: thre
     trainer.add_callback(reporter)
     drop_broken(run)
     last = get_last_checkpoint(str(run))
-    began = time.time()
+    began = time.monotonic()
     first_loss = _loss_before(trainer, run, bool(held_out and last is None))
     trainer.train(resume_from_checkpoint=last)
     if stop.is_set():
@@ -108,7 +108,7 @@ def _train(s: dict[str, Any], tell: Callable[[dict[str, Any]], None], stop: thre
         "best_loss": state.best_metric if held_out else None, "last_step": state.global_step, "max_steps": state.max_steps,
         "train_loss": [[h["step"], h["loss"]] for h in state.log_history if "loss" in h],
         "eval_loss": [[h["step"], h["eval_loss"]] for h in state.log_history if "eval_loss" in h],
-        "seconds": round(time.time() - began, 1), "memory": reporter.memory, "packages": versions(),
+        "seconds": round(time.monotonic() - began, 1), "memory": reporter.memory, "packages": versions(),
         "base_revision": getattr(model.config, "_commit_hash", None) or "",
     }  # fmt: skip
 
@@ -281,10 +281,10 @@ def make_reporter(
         memory = 0
 
         def __init__(self) -> None:
-            self.began, self.from_step, self.tokens, self.at = time.time(), 0, 0.0, time.time()
+            self.began, self.from_step, self.tokens, self.at = time.monotonic(), 0, 0.0, time.monotonic()
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            self.began, self.from_step, self.at = time.time(), state.global_step, time.time()
+            self.began, self.from_step, self.at = time.monotonic(), state.global_step, time.monotonic()
             tell({"event": "start", "step": state.global_step, "steps": state.max_steps})
 
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -312,7 +312,7 @@ def make_reporter(
         ) -> None:
             if not logs or "loss" not in logs:
                 return
-            now, tokens = time.time(), float(logs.get("num_tokens", 0.0))
+            now, tokens = time.monotonic(), float(logs.get("num_tokens", 0.0))
             done = state.global_step - self.from_step
             left = (now - self.began) / max(done, 1) * (state.max_steps - state.global_step)
             speed = (tokens - self.tokens) / max(now - self.at, 1e-6) if self.tokens else None
