@@ -57,10 +57,14 @@ async def list_models(house: House) -> tuple[list[Found], Check, CouncilSettings
             for m in await backends.ollama.models():
                 where = "Ollama (not on this machine)" if m.remote_host or backends.ollama.is_remote else "Ollama"
                 found.append(Found(m.name, where, m.size_bytes, m.quantization))
-    folders = (backends.folder.root, backends.folder.root.parent, Path.cwd())
-    for file in sorted({file.resolve() for folder in folders for file in folder.glob("*.gguf")}):
-        found.append(Found(str(file), "llama.cpp", file.stat().st_size, ""))
+    found += [Found(str(file), "llama.cpp", file.stat().st_size, "") for file in model_files(backends)]
     return found, await backends.check(), backends.settings
+
+
+def model_files(backends: Backends) -> list[Path]:
+    """GGUF files where a person keeps them: with the workspace, in this folder, and where `models pull` puts them from here."""
+    folders = (backends.folder.root, backends.folder.root.parent, Path.cwd(), Path.cwd() / "data" / "models")
+    return sorted({file.resolve() for folder in folders for file in folder.glob("*.gguf")})
 
 
 async def pull_model(house: House, name: str) -> AsyncGenerator[Step, None]:

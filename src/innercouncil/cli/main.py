@@ -12,6 +12,7 @@ from innercouncil import __version__
 from innercouncil.model.errors import InnerCouncilError
 
 _COMMANDS = {
+    "demo": "Show the whole way on a bundled example.",
     "discover": "Find the modes you think in, in EXPORT, and write a persona for each.",
     "personas": "List, show, edit, rename, merge, split or drop personas.",
     "evaluate": "Measure the modes, the prompts, adherence to them, and which personas are twins.",

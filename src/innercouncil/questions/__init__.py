@@ -1,4 +1,5 @@
-"""Questions and exchanges written for this program: a varied set over six topics, follow-ups, and neutral exchanges to train on."""
+"""Questions and exchanges written for this program: a varied set over six topics, follow-ups, the demo's question, and
+neutral exchanges to train on."""
 
 from __future__ import annotations
 
@@ -39,3 +40,8 @@ def varied() -> tuple[VariedQuestion, ...]:
 def follow_ups() -> tuple[str, ...]:
     """Questions that can be asked at any place of a conversation about anything, in no order."""
     return tuple(resources.files(__name__).joinpath("follow_ups.txt").read_text("utf-8").split("\n")[:-1])
+
+
+def of_the_demo() -> str:
+    """What the person of the bundled example asks the council."""
+    return resources.files(__name__).joinpath("demo.txt").read_text("utf-8").strip()

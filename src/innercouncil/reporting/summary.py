@@ -61,6 +61,11 @@ def safe(text: str) -> str:
     return _CONTROL_RE.sub(" ", _ESCAPE_RE.sub("", text))
 
 
+def shortened(text: str) -> str:
+    """The beginning of a quote, at most `QUOTE_CHARS` characters, cut between words."""
+    return text if len(text) <= QUOTE_CHARS else text[:QUOTE_CHARS].rsplit(None, 1)[0] + " …"
+
+
 def _plain(text: str, style: str = "") -> Text:
     return Text(safe(text), style=style)
 
@@ -95,7 +100,7 @@ def _body(p: Persona, *, blocks: bool) -> Text:
     if blocks and (trend := _trend(p.months)):
         text.append("\n").append(_plain(trend, "cyan"))
     if p.exemplars:
-        text.append("\n").append(_plain(f"“{_short(p.exemplars[0].text)}”", "italic"))
+        text.append("\n").append(_plain(f"“{shortened(p.exemplars[0].text)}”", "italic"))
     return text
 
 
@@ -111,10 +116,6 @@ def _trend(months: Mapping[str, int]) -> str:
         return ""
     bars = "".join(_BLOCKS[round(7 * n / highest)] if (n := months.get(m, 0)) > 0 else " " for m in names)
     return f"{names[0]} {bars} {names[-1]}"
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= QUOTE_CHARS else text[:QUOTE_CHARS].rsplit(None, 1)[0] + " …"
 
 
 def _print_tables(console: Console, discovery: Discovery) -> None:

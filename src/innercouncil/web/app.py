@@ -65,14 +65,16 @@ def build(workspace: Workspace, *, port: int) -> Starlette:
     )
 
 
-def serve(workspace: Workspace, *, port: int = PORT, ready: Callable[[str], None] | None = None) -> None:
+def serve(
+    workspace: Workspace, *, port: int = PORT, elsewhere: bool = False, ready: Callable[[str], None] | None = None
+) -> None:
     """Serve until interrupted; `ready` is called with the address once it listens.
 
-    Raises UsageError where the port is taken.
+    Where the port is taken, another is found if it may be `elsewhere`, else it raises UsageError.
     """
     import uvicorn
 
-    listening = _listen(port)
+    listening = _listen(port, elsewhere=elsewhere)
     address = f"http://{HOST}:{listening.getsockname()[1]}"
     app = build(workspace, port=listening.getsockname()[1])
 
@@ -88,7 +90,7 @@ def serve(workspace: Workspace, *, port: int = PORT, ready: Callable[[str], None
     Server(config).run(sockets=[listening])
 
 
-def _listen(port: int) -> socket.socket:
+def _listen(port: int, *, elsewhere: bool) -> socket.socket:
     # With the protocol named, asyncio turns Nagle's delay off for every connection; else each small answer waits 40 ms.
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     with contextlib.suppress(OSError):
@@ -98,6 +100,8 @@ def _listen(port: int) -> socket.socket:
         listening.listen(128)
     except OSError as error:
         listening.close()
+        if elsewhere:
+            return _listen(0, elsewhere=False)
         if error.errno in (errno.EADDRINUSE, errno.EACCES) or getattr(error, "winerror", 0) in (10013, 10048):
             raise UsageError(
                 f"Port {port} is taken by another program (perhaps innercouncil runs already at http://{HOST}:{port}); "
