@@ -6,16 +6,19 @@ Each target gets bytes and must read them or refuse them with the error it docum
 for one input, or over 2 GB of memory is a crash; its input is kept as `crash-*` in the present folder: mend the fault,
 and put the file into fuzz/corpus/TARGET, which tests/test_fuzz_corpus.py reads in every run of the tests.
 
---minimise puts what a longer run found into fuzz/corpus: the fewest inputs that reach the same code.
+--minimise FOLDER puts what a longer run with --corpus FOLDER found into fuzz/corpus: few and small inputs that reach the
+same code.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 CORPUS = HERE / "corpus"
@@ -32,6 +35,36 @@ def fuzz_one(name: str, flags: list[str]) -> None:
 
     atheris.Setup([sys.argv[0], *flags], TARGETS[name])
     atheris.Fuzz()
+
+
+def minimise(name: str, found: Path) -> None:
+    """Add to the corpus the smallest inputs of `found` that run steps of our code which nothing in it runs yet."""
+    from targets import TARGETS
+
+    steps: set[tuple[object, int, int]] = set()
+    at: dict[object, int] = {}
+
+    def trace(frame: Any, event: str, _arg: object) -> Any:
+        if "innercouncil" not in frame.f_code.co_filename:
+            return None
+        if event == "line":
+            steps.add((frame.f_code, at.get(frame, 0), frame.f_lineno))
+            at[frame] = frame.f_lineno
+        return trace
+
+    kept = CORPUS / name
+    files = sorted(found.iterdir(), key=lambda f: (f.stat().st_size, f.name)) if found.is_dir() else []
+    for file in [*sorted(kept.iterdir()), *files]:
+        before = len(steps)
+        sys.settrace(trace)
+        try:
+            TARGETS[name](file.read_bytes())
+        finally:
+            sys.settrace(None)
+            at.clear()
+        if len(steps) > before and file.parent != kept:
+            shutil.copy(file, kept / file.name[:12])
+    print(f"{name:14} {len(list(kept.iterdir())):4} inputs, {len(steps):6} steps")
 
 
 def main() -> int:
@@ -51,12 +84,13 @@ def main() -> int:
     for name in [args.target] if args.target else TARGETS:
         kept = CORPUS / name
         kept.mkdir(parents=True, exist_ok=True)
+        if args.minimise:
+            minimise(name, args.minimise / name)
+            continue
         with tempfile.TemporaryDirectory() as scratch:
             new = args.corpus / name if args.corpus else Path(scratch)
             new.mkdir(parents=True, exist_ok=True)
             flags = [*LIMITS, f"-max_total_time={args.seconds}", str(new), str(kept)]
-            if args.minimise:
-                flags = [*LIMITS, "-merge=1", str(kept), str(args.minimise / name)]
             command = [sys.executable, __file__, "--target", name, "--flags", *flags]
             ended = subprocess.run(command, capture_output=True, text=True, check=False)
         units = [line for line in ended.stderr.splitlines() if "number_of_executed_units" in line]
