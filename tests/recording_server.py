@@ -8,7 +8,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent / "app"))
 
-from faulty_server import FaultyServer  # noqa: E402
+from faulty_server import FaultyServer
 
 
 class RecordingServer(FaultyServer):

@@ -67,11 +67,11 @@ def test_a_long_run_of_one_byte_is_refused(tmp_path: Path) -> None:
 
 
 def test_members_that_share_their_bytes_are_refused(tmp_path: Path) -> None:
-    """Fifield, "A better zip bomb" (2019): ten thousand entries of the directory name one piece of data."""
+    """Fifield, "A better zip bomb" (2019): a thousand entries of the directory name one piece of data."""
     data = packed(tmp_path / "one.zip", ("conversations.json", b"[" + b" " * (20 * MEGABYTE))).read_bytes()
     at = data.index(b"PK\x01\x02")
     entry, local = data[at : data.index(b"PK\x05\x06")], data[:at]
-    count = 10_000
+    count = 1_000
     end = b"PK\x05\x06" + struct.pack("<4H2LH", 0, 0, count, count, len(entry) * count, at, 0)
     path = tmp_path / "x.zip"
     path.write_bytes(local + entry * count + end)
