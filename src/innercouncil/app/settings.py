@@ -44,13 +44,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     prompt_tokens: int = DEFAULT_BUDGET
     bootstraps: int = BOOTSTRAPS
     refresh: bool = False
+    processes: int | None = None
+    """Processes that label at the same time, where not as `mode` says; the files do not depend on it."""
     embedder: str | None = None
     """Where vectors of the messages come from, as llm/embedders/select.py reads it; none by default."""
 
     @property
     def profile(self) -> MemoryProfile:
-        """The memory profile of `mode`."""
-        return PROFILES[self.mode]
+        """The memory profile of `mode`, with the person's number of processes."""
+        profile = PROFILES[self.mode]
+        return msgspec.structs.replace(profile, workers=self.processes or profile.workers)
 
 
 def settings_of(found: Discovery) -> Settings:

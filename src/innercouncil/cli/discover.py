@@ -24,7 +24,7 @@ from innercouncil.store.workspace import Workspace
 
 _DEFAULTS: Final = Settings()
 
-OPTIONS: Final = (
+FINDING: Final = (
     click.option("--clusters", type=click.IntRange(1, 12), help="Force the number of modes (default: found, 3 to 6)."),
     click.option(
         "--mode", type=click.Choice(list(PROFILES)), default=_DEFAULTS.mode, show_default=True,
@@ -36,6 +36,11 @@ OPTIONS: Final = (
         "--prompt-tokens", type=click.IntRange(120, 4000), default=_DEFAULTS.prompt_tokens, show_default=True,
         help="Most tokens a system prompt may have.",
     ),
+)  # fmt: skip
+"""What decides, with the export, which files are made."""
+
+OPTIONS: Final = (
+    *FINDING,
     click.option(
         "--embedder", metavar="KIND:PLACE",
         help="Let vectors of your words count too: ollama:NAME, onnx:DIR, model2vec:DIR or sentence-transformers:DIR, e.g. "

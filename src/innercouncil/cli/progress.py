@@ -36,6 +36,11 @@ class StageProgress:
 
         self._newest: TaskID | None = None
 
+    @property
+    def drawn(self) -> bool:
+        """Whether bars are drawn: only on a terminal."""
+        return self._console.is_terminal
+
     def note(self, text: str) -> None:
         """Say something beside the newest bar; only on a terminal."""
         if self._newest is not None:
