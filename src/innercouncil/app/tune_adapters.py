@@ -129,10 +129,13 @@ def file_of(workspace: Workspace, database: Database, name: str) -> Path:
 
 
 async def load_adapters(house: House, needed: Iterable[str]) -> None:
-    """Have llama.cpp load the adapters that are `needed`, and with them those of everybody who sits, where they are there.
+    """Have llama.cpp load the adapters that are `needed`, and with them those of everybody who sits, where they are there; a
+    server elsewhere has its own.
 
     Raises UsageError where a needed one is not there.
     """
+    if (await house.backends.resolve(house.backends.settings.worker)).kind == "openai":
+        return
     wanted = set(needed)
     sitting = {p.card.adapter.name for p in house.cards.all() if p.enabled and p.card.adapter}
 
@@ -162,8 +165,12 @@ async def check_bases(house: House, seated: Iterable[SeatedPersona]) -> None:
 
 
 async def is_base(backends: Backends, database: Database, sha256: str) -> bool:
-    """Whether the workers' model is the file with this digest, served by llama.cpp."""
+    """Whether the workers' model is the file with this digest, served by llama.cpp, or a server's that lists its adapters by
+    name: what they were loaded on there cannot be told from here.
+    """
     spec = await backends.resolve(backends.settings.worker)
+    if spec.kind == "openai":
+        return True
     return spec.kind == "gguf" and await asyncio.to_thread(digest_of, database, Path(spec.name)) == sha256
 
 

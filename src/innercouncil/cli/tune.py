@@ -9,6 +9,7 @@ from innercouncil.cli.tune_gates import gates, seat, unseat
 from innercouncil.cli.tune_preferences import preferences
 from innercouncil.cli.tune_prepare import prepare
 from innercouncil.cli.tune_train import check, train
+from innercouncil.cli.tune_vllm import vllm
 
 
 @click.group(
@@ -26,3 +27,4 @@ tune.add_command(gates)
 tune.add_command(seat)
 tune.add_command(unseat)
 tune.add_command(preferences)
+tune.add_command(vllm)

@@ -436,14 +436,18 @@ class RemoteModel(ABC):
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         """Answer `request` piece by piece (see ChatModel)."""
         if request.adapter is not None:
-            raise BackendRejectedError(
-                f"{self._server.place} cannot be asked for the adapter {request.adapter}; the built-in llama.cpp serves adapters."
-            )
+            await self._has_adapter(request.adapter)
         first, rest = await self._server.begin(lambda: self._attempts(request))
         async with aclosing(rest):
             yield first
             async for chunk in rest:
                 yield chunk
+
+    async def _has_adapter(self, name: str) -> None:
+        """Make sure that requests may name this adapter. Raises BackendError where they may not."""
+        raise BackendRejectedError(
+            f"{self._server.place} cannot be asked for the adapter {name}; the built-in llama.cpp and vLLM serve adapters."
+        )
 
     async def _attempts(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         """The answer, asked again without what the server does not know; every round leaves out one thing more."""
@@ -465,7 +469,8 @@ class RemoteModel(ABC):
 
     async def _attempt(self, request: ChatRequest, body: dict[str, Any]) -> AsyncGenerator[Chunk, None]:
         private = [turn.content for turn in request.turns]
-        async with self._server.open("POST", self.path, body, subject=self._model, private=private) as feed:
+        asked = request.adapter or self._model
+        async with self._server.open("POST", self.path, body, subject=asked, private=private) as feed:
             async with aclosing(self._chunks(feed)) as chunks:
                 async for chunk in chunks:
                     feed.started = feed.started or bool(chunk.text)

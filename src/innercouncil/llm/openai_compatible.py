@@ -24,7 +24,7 @@ from innercouncil.llm.http import (
     read_complaint,
 )
 from innercouncil.llm.select import is_loopback
-from innercouncil.model.errors import BackendError, BackendGarbageError
+from innercouncil.model.errors import BackendError, BackendGarbageError, ModelMissingError
 from innercouncil.model.ports import ChatRequest, ChatTurn, Chunk, Finish, Usage
 from innercouncil.model.tokens import disarm
 
@@ -68,6 +68,7 @@ class OpenAIModel(RemoteModel):
         )
         super().__init__(model, server)
         self._extra = dict(extra)
+        self._listed: frozenset[str] = frozenset()
 
     async def list_models(self) -> list[str]:
         """Names of the models this server has. Raises BackendError."""
@@ -79,10 +80,33 @@ class OpenAIModel(RemoteModel):
                 f"{self._server.place} has no list of models as OpenAI's servers do; check the address."
             ) from error
 
+    async def _has_adapter(self, name: str) -> None:
+        """An adapter is asked for as the model of its name, as vLLM has it, and only where the server lists that name: others
+        answer with the one model they have, whatever they are asked for.
+        """
+        if name not in self._listed:
+            self._listed = frozenset(await self.list_models())
+        if name not in self._listed:
+            raise ModelMissingError(
+                f"{self._server.place} does not serve the adapter {name}; `innercouncil tune vllm` prints how vLLM is started with it, "
+                f"or take it away with `innercouncil tune unseat --persona {name.rpartition('-')[0]}`."
+            )
+
+    async def _attempts(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
+        try:
+            async with aclosing(super()._attempts(request)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        except ModelMissingError:
+            self._listed = frozenset()  # it was unloaded meanwhile
+            if request.adapter is not None:
+                await self._has_adapter(request.adapter)
+            raise
+
     def _body(self, request: ChatRequest) -> dict[str, Any]:
         turns = request.turns
         body: dict[str, Any] = {
-            "model": self._model,
+            "model": request.adapter or self._model,
             "stream": True,
             "stream_options": {"include_usage": True},
             "temperature": request.temperature,
