@@ -6,8 +6,10 @@ import contextlib
 import logging
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import CancelledError
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from uuid import uuid4
 
 import filelock
 import msgspec
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 PATIENCE_S: Final = 60
 """Longest wait for a scheduler, and for its first worker."""
+LOST: Final = "The scheduler went away; run the same command again: what was finished is kept."
 OWN_CLUSTER: Final[dict[str, Any]] = {
     "distributed.scheduler.allowed-failures": TRIES - 1,
     "distributed.scheduler.work-stealing": False,
@@ -145,19 +148,22 @@ def _run(jobs: Sequence[Job], engine: Engine) -> Generator[Finding]:
     with _client(engine) as client:
         _prepare(client, out)
         waiting, running = iter(jobs), dict[str, Job]()
-        done = as_completed()
+        done, run = as_completed(), uuid4().hex[:8]  # a scheduler may have other runs, which begin at 0 too
 
         def fill() -> None:
             room = max(1, sum(client.nthreads().values())) - len(running)
             for job in islice(waiting, max(0, room)):
-                future = client.submit(discover_one, job, key=f"export-{job.number}", pure=False)
+                future = client.submit(discover_one, job, key=f"export-{run}-{job.number}", pure=False)
                 running[future.key] = job
                 done.add(future)
 
-        fill()
-        for future in done:
-            yield _finding(future, running.pop(future.key))
+        try:
             fill()
+            for future in done:
+                yield _finding(future, running.pop(future.key))
+                fill()
+        except (OSError, TimeoutError, CancelledError) as error:
+            raise InnerCouncilError(LOST) from error
         with contextlib.suppress(Exception):  # only leftovers: the next run takes them away too
             client.run(clear_scratch, out)
 
@@ -169,10 +175,10 @@ def _finding(future: Future, job: Job) -> Finding:
         found: Finding = future.result()
         return found
     if future.status != "error":
-        raise InnerCouncilError("The scheduler went away; run the same command again: what was finished is kept.")
+        raise InnerCouncilError(LOST)
     error = future.exception()
     problem = (
-        f"{TRIES} workers died over it, so it was given up: too little memory for it (--worker-memory), or a fault; "
+        f"{error.allowed_failures + 1} workers died over it, so it was given up: too little memory for it (--worker-memory), or a fault; "
         "`innercouncil discover` on it alone shows which."
         if isinstance(error, KilledWorker)
         else f"The worker could not begin ({type(error).__name__}); is innercouncil {__version__} installed there?"
@@ -183,36 +189,38 @@ def _finding(future: Future, job: Job) -> Finding:
 
 
 def _prepare(client: Client, out: str) -> None:
-    """Wait for a worker, and clear what killed ones left. Raises UsageError."""
+    """Wait for a worker, and clear what killed ones left. Raises InnerCouncilError."""
     try:
         client.wait_for_workers(1, timeout=PATIENCE_S)
     except TimeoutError:
-        raise UsageError(
+        raise InnerCouncilError(
             f"No worker came to the scheduler in {PATIENCE_S} seconds; start some: dask worker ADDRESS."
         ) from None
     try:
         client.run(clear_scratch, out)
     except Exception as error:
-        raise UsageError(
+        raise InnerCouncilError(
             f"The workers cannot run innercouncil ({type(error).__name__}): install innercouncil {__version__} with its extra many there, and give them 500 MB or more."
         ) from None
 
 
 @contextlib.contextmanager
 def _client(engine: Engine) -> Iterator[Client]:
-    """Dask's scheduler and workers, of this machine and for this run alone, or those at an address. Raises UsageError."""
+    """Dask's scheduler and workers, of this machine and for this run alone, or those at an address. Raises InnerCouncilError."""
     import dask
     from distributed import Client, LocalCluster, Security
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    _hush()
     with warnings.catch_warnings(), dask.config.set(OWN_CLUSTER), contextlib.ExitStack() as stack:
         warnings.simplefilter("ignore")
         if engine.scheduler:
             try:
                 client = Client(engine.scheduler, timeout=PATIENCE_S)
-            except (OSError, TimeoutError, ValueError, TypeError) as error:
-                raise UsageError(
-                    f"No Dask scheduler answers at {engine.scheduler} ({type(error).__name__}); give its address, e.g. tls://head:8786."
+            except (ValueError, TypeError):
+                raise UsageError(f"{engine.scheduler} is no address of a scheduler; e.g. tls://head:8786.") from None
+            except (OSError, TimeoutError) as error:
+                raise InnerCouncilError(
+                    f"No Dask scheduler answers at {engine.scheduler} ({type(error).__name__}); start one, or check the address."
                 ) from None
         else:
             # Whoever reaches a scheduler can run code as this account: keys of this run alone, and this machine alone.
@@ -224,6 +232,13 @@ def _client(engine: Engine) -> Iterator[Client]:
             )  # fmt: skip
             client = Client(cluster)
         yield stack.enter_context(client)
+
+
+def _hush() -> None:
+    """Nothing of Dask's own reaches the terminal: what went wrong is told in our words."""
+    for name in logging.root.manager.loggerDict:
+        if name.partition(".")[0] in ("distributed", "tornado"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _memory(text: str) -> Any:

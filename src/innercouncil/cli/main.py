@@ -15,6 +15,7 @@ _COMMANDS = {
     "demo": "Show the whole way on a bundled example.",
     "discover": "Find the modes you think in, in EXPORT, and write a persona for each.",
     "discover-many": "The same for a folder or an object store of many people's exports.",
+    "plan-many": "What many exports will take, from a pilot run.",
     "personas": "List, show, edit, rename, merge, split or drop personas.",
     "evaluate": "Measure the modes, the prompts, adherence to them, and which personas are twins.",
     "serve": "Start the web app on this machine.",

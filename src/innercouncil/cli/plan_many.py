@@ -38,7 +38,9 @@ def plan_many(
     wish = Wish(exports=exports, mb=mb, workers=workers, busy=busy, core_hour=core_hour, gb_month=gb_month)
     found = plan(pilot, wish)
     if as_json:
-        print_json({"pilot": msgspec.to_builtins(pilot), "wish": msgspec.to_builtins(wish), "plan": msgspec.to_builtins(found)})
+        print_json(
+            {"pilot": msgspec.to_builtins(pilot), "wish": msgspec.to_builtins(wish), "plan": msgspec.to_builtins(found)}
+        )
         return
     size = pilot.mb if mb is None else mb
     click.echo(
