@@ -25,7 +25,7 @@ NOT_EXECUTED: list[tuple[str, str]] = [
     (r".* --llm ollama\b", OLLAMA),
     (r".*personas (diff|choose) ", "needs what a model wrote with `personas write`"),
     (r"pytest$", "is the whole of the tests"),
-    (r"(python|embedders-venv/bin/python) benchmarks/", MINUTES),
+    (r"(python|embedders-venv/bin/python) benchmarks/(?!second_gold)", MINUTES),
     (r"python scripts/train_labeller.py --check", MINUTES),
     (r"innercouncil run-questions --bundled", MINUTES),
     (r"innercouncil evaluate adherence", MINUTES),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from innercouncil.readers.registry import read_export
 def write_exports(example: Path, folder: Path) -> None:
     """ZIPs of ChatGPT, Claude and Gemini in `folder`, as their users have them after downloading."""
     folder.mkdir(parents=True)
-    found = list(read_export(example, ImportReport()))
+    found = list(read_export(example, ImportReport(format="", source_name=example.name)))
     _zip(folder / "chatgpt-export.zip", "conversations.json", example.read_text("utf-8"))
     _zip(folder / "claude-export.zip", "conversations.json", json.dumps([_claude(c) for c in found]))
     activities = [a for c in found for a in _gemini(c)]
@@ -45,5 +46,5 @@ def _gemini(conversation: Conversation) -> list[dict[str, Any]]:
     return [
         {"header": "Gemini Apps", "title": f"Prompted {asked.text}", "time": _when(asked), "products": ["Gemini Apps"],
          "safeHtmlItem": [{"html": f"<p>{answer.text}</p>"}]}
-        for asked, answer in zip(turns, turns[1:], strict=False) if (asked.role, answer.role) == ("user", "assistant")
+        for asked, answer in pairwise(turns) if (asked.role, answer.role) == ("user", "assistant")
     ]  # fmt: skip

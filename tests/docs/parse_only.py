@@ -53,14 +53,16 @@ def problem_of(arguments: list[str]) -> str:
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
             if program == "innercouncil":
                 cli.main(rest, standalone_mode=False)
-            else:
-                sys.argv = [rest[0], *rest[1:]]
+            elif any(name in Path(rest[0]).read_text("utf-8") for name in ("argparse", "click", "cli.")):
+                sys.argv = rest
                 runpy.run_path(rest[0], run_name="__main__")
+            else:
+                return ""  # it has no parser; that it is there is all that can be said
     except ParsedError:
         return ""
     except click.ClickException as error:
         return error.format_message()
-    except (SystemExit, OSError) as error:
+    except (SystemExit, Exception) as error:
         return f"{said.getvalue()} ({error!r})"
     return "it ran instead of being parsed"
 

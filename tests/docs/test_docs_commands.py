@@ -43,7 +43,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, example: Path) -> Path:
     write_exports(example, folder / "Downloads")
     (folder / "models").mkdir()
     for name in ("some-model.gguf", "larger-model.gguf"):
-        build_tiny_model(folder / "models" / name, ending=7.0)
+        build_tiny_model(folder / "models" / name, ending=7.0, speaks=True)
     return folder
 
 
@@ -66,6 +66,8 @@ def folder(tmp_path: Path, home: Path, example: Path, discovered: tuple[object, 
     shutil.copy(home / "models" / "some-model.gguf", tmp_path / "model.gguf")
     (tmp_path / "prompt.md").write_text("You solve problems in small steps.\n", "utf-8")
     (tmp_path / "question.txt").write_text("What would you measure first?\n", "utf-8")
+    questions = [{"prompt": f"Question {n} on {label}?", "label": label} for n in range(3) for label in ("stars", "bread")]
+    (tmp_path / "questions.jsonl").write_text("\n".join(map(json.dumps, questions)), "utf-8")
     lines = (discovered[1] / "personas" / "extracted" / "categorized_messages.jsonl").read_text("utf-8").splitlines()
     (tmp_path / "labels.json").write_text(json.dumps({m["id"]: m["topic"] for m in map(json.loads, lines)}), "utf-8")
     return tmp_path
