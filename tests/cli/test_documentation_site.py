@@ -16,7 +16,7 @@ NOT_LOADED = re.compile(r"""rel=["'](?:canonical|edit)["']""")
 
 def test_the_site_builds_and_is_whole_by_itself(tmp_path: Path) -> None:
     built = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "-q", "--site-dir", str(tmp_path)], capture_output=True, text=True,
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)], capture_output=True, text=True,
         encoding="utf-8", check=False, cwd=ROOT,
     )  # fmt: skip
     assert built.returncode == 0, built.stderr
