@@ -25,9 +25,10 @@ from sklearn.metrics import adjusted_rand_score
 
 from discover import BUILD
 from gold import discovered, gold_exports
-from innercouncil.discovery.embedding import TEXT_CHARS, near_key
+from innercouncil.discovery.embedding import TEXT_CHARS
 from innercouncil.llm.embedders.select import open_folder, parse_embedder
 from innercouncil.model.conversation import ImportReport
+from innercouncil.model.duplicates import near_key
 from innercouncil.readers.registry import read_messages
 
 

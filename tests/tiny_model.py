@@ -115,9 +115,11 @@ def _byte_names() -> list[str]:
 
 
 def build_tiny_model(
-    path: Path, *, seed: int = 0, context: int = 16384, ending: float = 5.5, feed_forward: int = FEED_FORWARD
-) -> Path:
+    path: Path, *, seed: int = 0, context: int = 16384, ending: float = 5.5, feed_forward: int = FEED_FORWARD, speaks: bool = False,
+) -> Path:  # fmt: skip
     """Write the model to `path`. `ending`: how readily it ends an answer (bigger is sooner).
+
+    One that `speaks` says at least a word: after a line break, with which the template ends, it does not end.
 
     `feed_forward` is the width that decides how long a token takes: where the order of events between server and client
     matters, a model as slow as a real one is wanted.
@@ -164,9 +166,12 @@ def build_tiny_model(
 
     embedding = (rng.standard_normal((size, HIDDEN)) * 0.5).astype(np.float32)
     embedding[:, 0] = 6.0
-    writer.add_tensor("token_embd.weight", embedding)
     output = (rng.standard_normal((size, HIDDEN)) * 0.12).astype(np.float32)
     output[:, 0] = favour * 0.5
+    if speaks:
+        embedding[names.index("Ċ"), 1] = 6.0
+        output[tokens.index("<|im_end|>"), 1] = -6.0
+    writer.add_tensor("token_embd.weight", embedding)
     writer.add_tensor("output.weight", output)
     writer.add_tensor("output_norm.weight", np.ones(HIDDEN, np.float32))
     for layer in range(LAYERS):

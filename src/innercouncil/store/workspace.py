@@ -82,7 +82,6 @@ class Workspace:
         self.modes_info = self.stamps / "modes_info.json"
         self.discovery = self.stamps / "discovery.json"
         self.offline_personas = self.stamps / "offline_personas.json"
-        self.base = self.stamps / "base.json"
         self.adherence_answers = self.stamps / "adherence_answers.jsonl"
         self.adherence_judgements = self.stamps / "adherence_judgements.jsonl"
         self.answer_styles = self.stamps / "answer_styles.json"
