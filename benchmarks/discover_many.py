@@ -1,10 +1,11 @@
 """Exports a minute of `discover-many` with 1 and 2 workers against a loop of `discover`, on the same exports, in turn.
 
-    uv run --extra many python benchmarks/discover_many.py [--exports 8] [--scale 0.1] [--workers 1 2] [--rounds 2] [--json]
+    uv run --extra many python benchmarks/discover_many.py [--exports 8] [--scale 0.1] [--workers 1 2] [--rounds 2] [--plan 100000]
 
 The exports are built with ../shared/data/build_export.py, each from a seed of its own. A round is the loop, then each number of
 workers, every time into a new folder, from the start of the command to its end; ratios are taken within a round, so that what
-else the machine does meanwhile falls on both sides. `cpu` is of all processes of the command.
+else the machine does meanwhile falls on both sides. `cpu` is of all processes of the command. `--plan N` goes on with what
+`innercouncil plan-many` says of N such exports, from the last run's records.
 """
 
 from __future__ import annotations
@@ -70,9 +71,9 @@ def main() -> int:
     parser.add_argument("--scale", type=float, default=0.1)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--plan", type=int)
     args = parser.parse_args()
-    rounds = []
+    rounds, plan = [], ""
     with tempfile.TemporaryDirectory() as folder:
         (source := Path(folder) / "in").mkdir()
         files = build(source, args.exports, args.scale)
@@ -80,25 +81,25 @@ def main() -> int:
         for number in range(args.rounds):
             with tempfile.TemporaryDirectory(dir=folder) as scratch:
                 rounds.append(one_round(source, files, args.workers, Path(scratch)))
+                if args.plan and number + 1 == args.rounds:
+                    out = str(Path(scratch) / f"many-{args.workers[-1]}")
+                    command = [sys.executable, "-m", "innercouncil", "plan-many", out, "--exports", str(args.plan)]
+                    plan = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
             print(f"round {number + 1} of {args.rounds}", file=sys.stderr)
     rows = {
         way: {k: round(statistics.median(r[way][k] for r in rounds), 2) for k in rounds[0][way]} for way in rounds[0]
     }
     told = {"exports": args.exports, "megabytes": round(size, 1), "cores": os.cpu_count(), "rounds": args.rounds}
-    if args.json:
-        print(
-            json.dumps(
-                {**told, "ways": rows, "ratios": {w: [round(r[w]["ratio"], 2) for r in rounds] for w in rows}}, indent=2
-            )
-        )
-        return 0
     print(", ".join(f"{k} {v}" for k, v in told.items()))
     for way, row in rows.items():
         print(
             f"{way:10}",
             f"{60 * args.exports / row['seconds']:6.1f} a minute ",
             ", ".join(f"{k} {v}" for k, v in row.items()),
+            "| ratio in each round:",
+            *(f"{r[way]['ratio']:.2f}" for r in rounds),
         )
+    print(plan, end="")
     return 0
 
 

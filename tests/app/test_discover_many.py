@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 import psutil
 import pytest
-from distributed import LocalCluster
+from distributed import Client, LocalCluster
 
 from conftest import EXAMPLE, contents, run
 from innercouncil.app.discover_many import Engine, discover_many
@@ -55,6 +55,16 @@ def hows(findings: dict[str, Finding]) -> dict[str, str]:
     return {name: f.how for name, f in findings.items()}
 
 
+def scheduler_port() -> int:
+    """Where the scheduler of this process takes workers and clients."""
+    (port,) = {c.raddr.port for p in psutil.Process().children() for c in p.net_connections("inet") if c.raddr and c.raddr.port in own_ports()}  # fmt: skip
+    return port
+
+
+def own_ports() -> set[int]:
+    return {c.laddr.port for c in psutil.Process().net_connections("inet") if c.status == psutil.CONN_LISTEN}
+
+
 @pytest.fixture(scope="module")
 def one_worker() -> Iterator[Engine]:
     """A scheduler that is there already, whose worker is a thread of this process and sees its `memory://`."""
@@ -71,20 +81,30 @@ def test_everybody_gets_the_files_discover_makes_alone_and_nobody_else_hears_of_
     people(source / "dov", "conversations.json")
     (source / "eve.json").write_text("no export")
     (source / "readme.txt").write_text("no export either")
-    listening: set[str] = set()
+    listening: set[tuple[str, int]] = set()
 
     def watch(_finding: Finding, _total: int) -> None:
         for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
             found = process.net_connections("inet")
-            listening.update(c.laddr.ip for c in found if c.status == psutil.CONN_LISTEN)
+            listening.update((c.laddr.ip, c.laddr.port) for c in found if c.status == psutil.CONN_LISTEN)
 
-    findings, left_out = discover_many(str(source), str(tmp_path / "out"), SETTINGS, TWO, watch)
+    strangers: list[OSError] = []
+
+    def try_the_door(_finding: Finding, _total: int) -> None:
+        watch(_finding, _total)
+        if not strangers:
+            with pytest.raises(OSError) as error:
+                Client(f"tcp://127.0.0.1:{scheduler_port()}", timeout=1)
+            strangers.append(error.value)
+
+    findings, left_out = discover_many(str(source), str(tmp_path / "out"), SETTINGS, TWO, try_the_door)
     assert {f.record.name: f.how for f in findings} == {"ann.json": "done", "ben.json": "done", "cyd.zip": "done", "dov": "done", "eve.json": "failed"}  # fmt: skip
     assert left_out == 1
     for name in ("ann.json", "ben.json", "cyd.zip", "dov"):
         assert contents(tmp_path / "out" / name) == alone(source / name, tmp_path / "alone" / name), name
     assert "not JSON" in findings[-1].record.problem
-    assert listening == {"127.0.0.1"}
+    assert {ip for ip, _ in listening} == {"127.0.0.1"}
+    assert len(strangers) == 1
     said = "".join(capfd.readouterr())
     assert not [name for name in ("ann", "ben", "cyd", "dov", "eve") if name in said]
     made = findings[0].record
@@ -201,23 +221,23 @@ def test_from_an_object_store_into_one(tmp_path, one_worker):
     store = fsspec.filesystem("memory")
     source = people(tmp_path / "in", "ann.json")
     people(source / "dov", "conversations.json")
-    store.put(str(source / "ann.json"), "/bucket/in/ann.json")
-    store.put(str(source / "dov" / "conversations.json"), "/bucket/in/dov/conversations.json")
-    store.pipe("/bucket/in/dov/../../leads-out.json", b"[]")
-    places = "memory://bucket/in", "memory://bucket/out"
+    store.put(str(source / "ann.json"), "/cluster/in/ann.json")
+    store.put(str(source / "dov" / "conversations.json"), "/cluster/in/dov/conversations.json")
+    store.pipe("/cluster/in/dov/../../leads-out.json", b"[]")
+    places = "memory://cluster/in", "memory://cluster/out"
     assert hows(many(*places, one_worker)) == {"ann.json": "done", "dov": "done"}
     assert hows(many(*places, one_worker)) == {"ann.json": "kept", "dov": "kept"}
     for name in ("ann.json", "dov"):
-        store.get(f"/bucket/out/{name}/", str(tmp_path / "got" / name), recursive=True)
+        store.get(f"/cluster/out/{name}/", str(tmp_path / "got" / name), recursive=True)
         assert contents(tmp_path / "got" / name) == alone(source / name, tmp_path / "alone" / name)
     ws = Workspace(tmp_path / "got" / "ann.json")
     changed(ws, Change(action="rename", slug=load_discovery(ws).personas[0].slug, value="The Maker"))
-    store.put(str(ws.database), "/bucket/out/ann.json/council.db")
+    store.put(str(ws.database), "/cluster/out/ann.json/council.db")
     assert hows(many(*places, one_worker, msgspec.structs.replace(SETTINGS, prompt_tokens=300)))["ann.json"] == "done"
-    assert b"The Maker" in store.cat("/bucket/out/ann.json/personas/clusters/personas.json"), "a person's change stays"
+    assert b"The Maker" in store.cat("/cluster/out/ann.json/personas/clusters/personas.json"), "a person's change stays"
     other = many(*places, one_worker, msgspec.structs.replace(SETTINGS, clusters=2))
     assert hows(other) == {"ann.json": "done", "dov": "done"}
-    clusters = {p.rpartition("/")[2] for p in store.ls("/bucket/out/dov/personas/clusters", detail=False)}
+    clusters = {p.rpartition("/")[2] for p in store.ls("/cluster/out/dov/personas/clusters", detail=False)}
     assert len([n for n in clusters if n.startswith("persona_")]) == 2, "files of personas that are gone went too"
 
 
