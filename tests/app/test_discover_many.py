@@ -150,7 +150,9 @@ class Killer(threading.Thread):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
-def test_the_export_of_a_killed_worker_is_done_by_another_and_one_that_kills_every_worker_is_given_up(tmp_path):
+def test_the_export_of_a_killed_worker_is_done_by_another_and_one_that_kills_every_worker_is_given_up(
+    tmp_path, one_worker
+):
     source, out = people(tmp_path / "in", "ann.json", "ben.json", "poison.json", "zoe.json"), tmp_path / "out"
     once, always = Killer(out / "ann.json", 1), Killer(out / "poison.json", 99)
     once.start(), always.start()
@@ -162,7 +164,7 @@ def test_the_export_of_a_killed_worker_is_done_by_another_and_one_that_kills_eve
     assert contents(out / "ann.json") == alone(source / "ann.json", tmp_path / "alone")
     record = read_record((out / ".many" / "poison.json.json").read_bytes())
     assert record == findings["poison.json"].record
-    assert hows(many(source, out)) == {
+    assert hows(many(source, out, one_worker)) == {
         "ann.json": "kept",
         "ben.json": "kept",
         "poison.json": "done",
@@ -181,7 +183,7 @@ if __name__ == "__main__":
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_a_run_that_is_ended_leaves_no_process_and_goes_on(tmp_path, how):
+def test_a_run_that_is_ended_leaves_no_process_and_goes_on(tmp_path, one_worker, how):
     source, out = people(tmp_path / "in", "ann.json", "ben.json", "cyd.json"), tmp_path / "out"
     (tmp_path / "run.py").write_text(RUN)
     process = subprocess.Popen(
@@ -200,7 +202,7 @@ def test_a_run_that_is_ended_leaves_no_process_and_goes_on(tmp_path, how):
     assert psutil.wait_procs(workers, timeout=30)[1] == []
     first = {p.name for p in (out / ".many").glob("*.json")}
     assert first and "cyd.json.json" not in first
-    findings = many(source, out, Engine(workers=1))
+    findings = many(source, out, one_worker)
     assert hows(findings)["ann.json"] == "kept" and hows(findings)["cyd.json"] == "done"
     for name in ("ann.json", "ben.json", "cyd.json"):
         assert contents(out / name) == alone(source / name, tmp_path / "alone" / name)
@@ -249,6 +251,12 @@ def test_places_that_cannot_be_used(tmp_path, one_worker):
     ]:  # fmt: skip
         with pytest.raises(UsageError, match=says):
             many(where, tmp_path / "out", one_worker)
+    for within in (source, source / "out", tmp_path):
+        with pytest.raises(UsageError, match="within each other"):
+            many(source, within, one_worker)
+    assert [p.name for p in source.iterdir()] == ["ann.json"]
+    with pytest.raises(UsageError, match="within each other"):
+        many("memory://cluster/in", "memory://cluster/in/out", one_worker)
     with pytest.raises(UsageError, match="no size of memory"):
         many(source, tmp_path / "out", Engine(1, memory="much"))
     with pytest.raises(UsageError, match="no address of a scheduler"):

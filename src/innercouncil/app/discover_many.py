@@ -70,6 +70,10 @@ def discover_many(
     """
     needs_dask()
     origin, target = Place(source), Place(out)
+    if origin.holds(target) or target.holds(origin):
+        raise UsageError(
+            f"{out} and {source} lie within each other; choose an --out beside the exports: those are never written to."
+        )
     entries, left_out = origin.entries()
     if not entries:
         raise UsageError(
@@ -85,7 +89,8 @@ def discover_many(
         begin, end = (str(p.folder.absolute()) if p.folder else p.where for p in (origin, target))
         jobs = [Job(number, begin, end, entry.name, entry.mark, settings) for number, entry in enumerate(todo)]
         if jobs:
-            with contextlib.closing(_run(jobs, engine)) as found:
+            needed = engine._replace(workers=min(engine.workers, len(jobs)))
+            with contextlib.closing(_run(jobs, needed)) as found:
                 for finding in found:
                     findings.append(finding)
                     watch(finding, len(entries))

@@ -48,6 +48,14 @@ class Place:
             raise UsageError(f"{where} is no address that fsspec knows; e.g. s3://bucket/exports.") from None
         self._root = root.rstrip("/")
 
+    def holds(self, other: Place) -> bool:
+        """Whether the other place is this one, or lies within it."""
+        if self.folder and other.folder:
+            return other.folder.resolve().is_relative_to(self.folder.resolve())
+        if self.folder or other.folder:
+            return False
+        return self._fs == other._fs and f"{other._root}/".startswith(f"{self._root}/")
+
     # --- exports ---
 
     def entries(self) -> tuple[list[Entry], int]:
