@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
+from make_reference import pages
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 OTHERS = "Explanation"
 """Group of the pages that the navigation does not name."""
@@ -17,8 +14,6 @@ OTHERS = "Explanation"
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the generated pages, and the pages the navigation does not name."""
-    from make_reference import pages
-
     for name, text in pages().items():
         files.append(File.generated(config, name, content=text))
     named = set(_named(config.nav or []))

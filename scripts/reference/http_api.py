@@ -73,7 +73,8 @@ def _kind(schema: dict[str, Any]) -> str:
     """A schema in a few words."""
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
-        return f"[{name}](#{name.lower()})"
+        anchor = name.lower().replace(".", "")
+        return f"[{name}](#{anchor})"
     if "anyOf" in schema:
         return " or ".join(_kind(s) for s in schema["anyOf"])
     if "enum" in schema:

@@ -14,15 +14,18 @@ PROGRAMS = (
 )  # fmt: skip
 """What a line of a command block may begin with."""
 INLINE_RE = re.compile(r"`((?:innercouncil|uv run|python|pytest) [^`\n]+)`")
+CODE_RE = re.compile(r"#.*\bexit code (\d+)")
 
 
 class Command(NamedTuple):
-    """One command as it is typed."""
+    """One command as it is typed, or a change that the page says is to be made (`shell` is then diff)."""
 
     page: str
     line: int
     shell: str
     text: str
+    code: int = 0
+    """The exit code that the comment beside it tells."""
     says: tuple[str, ...] = ()
     """Lines that the page shows as its output."""
 
@@ -44,16 +47,17 @@ def blocks(page: str) -> list[Block]:
     """Every fenced block of a page, also those inside lists."""
     found: list[Block] = []
     open_: Block | None = None
+    indent = 0
     for number, raw in enumerate((ROOT / page).read_text("utf-8").splitlines(), 1):
-        line = raw.strip()
-        if line.startswith("```"):
+        if raw.lstrip().startswith("```"):
             if open_ is None:
-                open_ = Block(number, line[3:].strip(), [])
+                indent = len(raw) - len(raw.lstrip())
+                open_ = Block(number, raw.strip()[3:], [])
             else:
                 found.append(open_)
                 open_ = None
         elif open_ is not None:
-            open_.lines.append(line)
+            open_.lines.append(raw[indent:])
     assert open_ is None, f"{page}: a fence is not closed"
     return found
 
@@ -65,6 +69,8 @@ def commands(page: str) -> list[Command]:
         if block.language == "output":
             assert found, f"{page}, line {block.line}: output without a command"
             found[-1] = found[-1]._replace(says=tuple(filter(None, block.lines)))
+        elif block.language == "diff":
+            found.append(Command(page, block.line, "diff", "\n".join(block.lines) + "\n"))
         elif block.language in SHELLS or (not block.language and _begins_with_a_command(block)):
             found += _of(page, block)
     return found
@@ -85,10 +91,11 @@ def _of(page: str, block: Block) -> list[Command]:
     found: list[Command] = []
     whole = "\n".join(block.lines).replace("\\\n", "")
     for number, line in enumerate(whole.split("\n"), block.line + 1):
+        told = CODE_RE.search(line)
         for text in _simple(line):
             program = text.split(" ")[0]
             assert program in PROGRAMS, f"{page}, line {number}: {program!r} is no command this test knows"
-            found.append(Command(page, number, block.language or "bash", text))
+            found.append(Command(page, number, block.language or "bash", text, int(told[1]) if told else 0))
     return found
 
 

@@ -32,6 +32,7 @@ NOT_EXECUTED: list[tuple[str, str]] = [
     (r"(innercouncil tune train|python scripts/train_lora.py) ", TRAINING),
     (r"innercouncil tune (gates|seat|unseat) ", ADAPTER),
     (r"innercouncil ab start \w+ .*\+adapter", ADAPTER),
+    (r"innercouncil tune preferences ", "needs votes of a person on the persona's answers"),
     (r"(vllm|ssh) ", ELSEWHERE),
     (r"innercouncil discover EXPORT --llm https://host/v1 ", ELSEWHERE),
 ]

@@ -9,7 +9,9 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +19,7 @@ from docs_commands import ROOT, Command, typed
 
 TYPED = (
     (r"innercouncil evaluate twins", "y\n"),
+    (r"innercouncil discover EXPORT --llm embedded", "y\n"),
     (r"innercouncil worth vote", "q\n"),
     (r"innercouncil models key", "a-made-up-key\n"),
 )
@@ -36,9 +39,12 @@ class Typed(NamedTuple):
 
 
 class Reader:
-    """Types commands in `folder`; `home` is their home folder and `server` where a model is served elsewhere."""
+    """Types commands in `folder`; `home` is their home folder and `server` where a model is served elsewhere.
 
-    def __init__(self, folder: Path, home: Path, server: tuple[str, str] = ("", "")) -> None:
+    Who `changes` the program works on a copy of it.
+    """
+
+    def __init__(self, folder: Path, home: Path, server: tuple[str, str] = ("", ""), *, changes: bool = False) -> None:
         self.folder, self._server = folder, server[0]
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("INNERCOUNCIL_", "OLLAMA_", "ANTHROPIC_", "OPENAI_"))}  # fmt: skip
         self._environment = kept | {
@@ -49,12 +55,20 @@ class Reader:
         if server[1]:
             self._environment["INNERCOUNCIL_API_KEY"] = server[1]
         self._app: subprocess.Popen[str] | None = None
+        if changes:
+            self._environment["PYTHONPATH"] = str(folder / "src")
         for name in SHARED:
-            with contextlib.suppress(FileExistsError):
+            if not changes:
                 (folder / name).symlink_to(ROOT / name)
+            elif (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(ROOT / name, folder / name)
 
     def types(self, command: Command) -> Typed:
         """Type a command and wait for its end, or until it serves."""
+        if command.shell == "diff":
+            return self._run("git apply -", command.text)
         line = typed(command.text)
         if self._server:
             line = re.sub(r"http://(gpu-box\.lan|127\.0\.0\.1):8000/v1", self._server, line)
@@ -62,19 +76,16 @@ class Reader:
             return self._serve(line)
         answer = next((said for rule, said in TYPED if re.match(rule, line)), "")
         if not answer:
-            return self._run(line, subprocess.DEVNULL)
-        ours, theirs = pty.openpty()
-        os.write(ours, answer.encode())
-        try:
+            return self._run(line, "")
+        with _terminal(answer) as theirs:
             return self._run(line, theirs)
-        finally:
-            os.close(ours)
-            os.close(theirs)
 
-    def _run(self, line: str, stdin: int) -> Typed:
+    def _run(self, line: str, given: str | int) -> Typed:
+        """Run a line; it is given a text, or the terminal it asks at."""
+        stdin = {"input": given} if isinstance(given, str) else {"stdin": given}
         done = subprocess.run(
-            ["bash", "-c", line], cwd=self.folder, env=self._environment, stdin=stdin, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, encoding="utf-8", timeout=SECONDS, check=False, start_new_session=True,
+            ["bash", "-c", line], cwd=self.folder, env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, encoding="utf-8", timeout=SECONDS, check=False, start_new_session=True, **stdin,  # type: ignore[call-overload]
         )  # fmt: skip
         return Typed(done.returncode, done.stdout)
 
@@ -104,6 +115,27 @@ class Reader:
         self.leave()
         shutil.rmtree(self.folder / "data", ignore_errors=True)
         shutil.copytree(workspace, self.folder / "data")
+
+
+@contextlib.contextmanager
+def _terminal(answer: str) -> Iterator[int]:
+    """A terminal at which `answer` is typed until it is read: what was typed before a hidden question is thrown away."""
+    ours, theirs = pty.openpty()
+    over = threading.Event()
+
+    def type_it() -> None:
+        while not over.wait(0.3):
+            os.write(ours, answer.encode())
+
+    hand = threading.Thread(target=type_it)
+    hand.start()
+    try:
+        yield theirs
+    finally:
+        over.set()
+        hand.join()
+        os.close(ours)
+        os.close(theirs)
 
 
 def _free_port() -> int:
