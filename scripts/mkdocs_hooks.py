@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
-from make_reference import pages
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
@@ -14,6 +15,11 @@ OTHERS = "Explanation"
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the generated pages, and the pages the navigation does not name."""
+    here = str(Path(__file__).parent)
+    if here not in sys.path:  # MkDocs takes it away again after it has loaded this file
+        sys.path.insert(0, here)
+    from make_reference import pages
+
     for name, text in pages().items():
         files.append(File.generated(config, name, content=text))
     named = set(_named(config.nav or []))

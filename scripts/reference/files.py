@@ -145,7 +145,11 @@ def _name(file: KeptFile) -> str:
 
 
 def _schema_path(file: KeptFile) -> str:
-    name = file.path.replace("*", "SLUG") if "/" in file.path else file.path.replace(" ", "-").replace("`", "").replace(",", "")
+    name = (
+        file.path.replace("*", "SLUG")
+        if "/" in file.path
+        else file.path.replace(" ", "-").replace("`", "").replace(",", "")
+    )
     return "schemas/" + name.replace("/", ".").lstrip(".").removesuffix(".json").removesuffix(".jsonl") + ".schema.json"
 
 

@@ -73,8 +73,7 @@ def _kind(schema: dict[str, Any]) -> str:
     """A schema in a few words."""
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
-        anchor = name.lower().replace(".", "")
-        return f"[{name}](#{anchor})"
+        return f"[{name}](#{name.lower().replace('.', '')})"
     if "anyOf" in schema:
         return " or ".join(_kind(s) for s in schema["anyOf"])
     if "enum" in schema:

@@ -55,7 +55,10 @@ def page() -> str:
 
 
 def _profiles() -> str:
-    rows = ["| mode | processes | messages at a time | messages the number of modes is judged on |", "|---|---|---|---|"]
+    rows = [
+        "| mode | processes | messages at a time | messages the number of modes is judged on |",
+        "|---|---|---|---|",
+    ]
     rows += [f"| `{mode}` | {p.workers} | {p.batch} | {p.sample} |" for mode, p in PROFILES.items()]
     return "\n".join(rows)
 

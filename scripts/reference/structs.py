@@ -63,7 +63,8 @@ def fields(struct: type[msgspec.Struct]) -> str:
     said = meanings(struct)
     rows = ["| field | type | meaning |", "|---|---|---|"]
     rows += [
-        f"| `{name}` | {_cell(_type(struct, name))} | {_cell(said.get(name, ''))} |" for name in struct.__struct_fields__
+        f"| `{name}` | {_cell(_type(struct, name))} | {_cell(said.get(name, ''))} |"
+        for name in struct.__struct_fields__
     ]
     return "\n".join(rows)
 
@@ -88,8 +89,8 @@ def _default(field: msgspec.structs.FieldInfo) -> str:
 def _type(struct: type, field: str) -> str:
     """The annotation as it stands in the code."""
     for cls in struct.__mro__:
-        if field in cls.__dict__.get("__annotations__", {}):
-            said = cls.__annotations__[field]
+        if field in (there := inspect.get_annotations(cls)):
+            said = there[field]
             return f"`{said if isinstance(said, str) else getattr(said, '__name__', said)}`"
     return ""
 

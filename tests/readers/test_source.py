@@ -97,6 +97,7 @@ def test_an_encrypted_member_is_refused_when_opened(tmp_path):
 def test_a_bomb_is_refused_by_its_declared_size(tmp_path, monkeypatch):
     monkeypatch.setattr(source, "RATIO_FREE_BYTES", 1000)
     monkeypatch.setattr(source, "MAX_RATIO", 100)
+    monkeypatch.setattr(source, "MAX_ARCHIVE_RATIO", 10**9)
     path = zipped(tmp_path / "x.zip", {"a.json": b"0" * 1_000_000})
     with open_source(path) as opened, pytest.raises(ImportFormatError, match="would unpack"):
         opened.members[0].open()

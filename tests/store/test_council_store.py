@@ -25,6 +25,7 @@ from innercouncil.model.council import (
     Worker,
 )
 from innercouncil.model.errors import ImportFormatError, InnerCouncilError, SessionNotFoundError, UsageError
+from innercouncil.store.backups import back_up, backups
 from innercouncil.store.cards import CardStore
 from innercouncil.store.database import MIGRATIONS, Database
 from innercouncil.store.sessions import SessionStore
@@ -109,9 +110,12 @@ def test_an_export_that_names_people_who_were_not_there_is_refused(database: Dat
 def test_a_deleted_session_leaves_no_byte_behind(database: Database, tmp_path: Path) -> None:
     store = SessionStore(database)
     kept, session = hold(store), hold(store, f"Is {SECRET} safe?", f"The {SECRET} answer")
-    assert any(SECRET.encode() in p.read_bytes() for p in tmp_path.glob("council.db*"))
+    back_up(database.path, "manual")
+    assert sum(SECRET.encode() in p.read_bytes() for p in tmp_path.rglob("council*.db*")) >= 2
     store.delete(session)
-    for path in tmp_path.glob("council.db*"):
+    (copy,) = backups(database.path)
+    assert (copy.reason, copy.problem) == ("after-deletion", "")
+    for path in tmp_path.rglob("council*.db*"):
         assert SECRET.encode() not in path.read_bytes().lower(), path.name
     assert store.get(kept).final == "Final: An answer"
 

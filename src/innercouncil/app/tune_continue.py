@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from innercouncil.app.tune_plan import checked
-from innercouncil.app.tune_train import ADAPTER_FILES, PARENT
+from innercouncil.app.tune_train import ADAPTER_FILES, PARENT, bring_back
 from innercouncil.app.tune_watch import find_card
 from innercouncil.model.errors import UsageError
 from innercouncil.model.slug import slug_of
@@ -59,6 +59,7 @@ def check_continuing(
 
 
 def _parent(folder: Path) -> AdapterCard:
+    bring_back(folder)
     card = find_card(folder)
     if card is None or not all((folder / name).is_file() for name in ADAPTER_FILES):
         raise UsageError(

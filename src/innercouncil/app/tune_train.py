@@ -273,6 +273,21 @@ def keep_parent(plan: TrainingPlan) -> AdapterCard | None:
     return card
 
 
+def bring_back(folder: Path) -> None:
+    """Undo a placement that was cut off: an adapter without a card becomes again what it was, kept in `parent`; its card last.
+
+    Raises WorkspaceError while another process trains there.
+    """
+    kept = folder / PARENT
+    if (folder / CARD).exists() or not (kept / CARD).is_file():
+        return
+    with _held(folder), disk_errors(folder):
+        for name in (*ADAPTER_FILES, "adapter.gguf", GATES, CARD):
+            if (kept / name).is_file():
+                with writing(folder / name) as out:
+                    out.write((kept / name).read_bytes())
+
+
 def _note(output: Path, event: TrainingEvent, watch: Watch) -> None:
     with disk_errors(output), (output / PROGRESS).open("ab") as file:
         file.write(msgspec.json.encode(event) + b"\n")

@@ -14,6 +14,7 @@ from innercouncil.cards.parsing import decode, load_json
 from innercouncil.cards.safety import MAX_FILE, file_label, name_from
 from innercouncil.model.card import CardFile, CardFormat, ImportedCard, Original, PersonaCard
 from innercouncil.model.errors import CardError
+from innercouncil.model.slug import is_device
 
 LABELS: Final[dict[CardFormat, str]] = {
     "card-v2": "A version 2 character card",
@@ -82,7 +83,8 @@ def write_card(card: PersonaCard, format: CardFormat) -> CardFile:  # noqa: A002
     """The card in that format. `loss` is found by reading the file back: what is not there again is named."""
     file = _WRITERS[format](card)
     loss = [*file.loss, *_left_out(card.original, format), *_not_read_back(card, file, format)]
-    return msgspec.structs.replace(file, loss=tuple(dict.fromkeys(loss)))
+    filename = f"persona-{file.filename}" if is_device(file.filename) else file.filename
+    return msgspec.structs.replace(file, filename=filename, loss=tuple(dict.fromkeys(loss)))
 
 
 def _left_out(original: Original | None, format_: CardFormat) -> list[str]:

@@ -79,7 +79,9 @@ def run(command: click.Command, argv: Sequence[str] | None = None) -> int:
         click.echo("Stopped. What was finished is kept: run the same command to go on.", err=True)
         return 130
     except InnerCouncilError as error:
-        click.echo(f"Error: {error}", err=True)
+        from innercouncil.cli.terminal import clean
+
+        click.echo(f"Error: {clean(str(error))}", err=True)
         return error.exit_code
     except BrokenPipeError:
         return 0

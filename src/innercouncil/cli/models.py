@@ -44,7 +44,7 @@ def list_(workspace: Path, as_json: bool) -> None:
     click.echo(f"workers      {clean(check.worker)}")
     click.echo(f"synthesizer  {clean(check.synthesizer)}{' (lite: the same model)' if settings.lite else ''}")
     if check.problem:
-        click.echo(check.problem, err=True)
+        click.echo(clean(check.problem), err=True)
     if found:
         table = Table(box=None, header_style="bold")
         for title in ("model", "where", "size", "quantization"):

@@ -51,7 +51,7 @@ def list_(workspace: Path, as_json: bool) -> None:
         table.add_column(title, justify="right" if title in ("share", "stability", "prompt") else "left")
     for p in discovery.personas:
         table.add_row(
-            p.slug, Text(p.name), f"{100 * p.share:.0f}%", f"{p.stability:.2f} {p.verdict}", f"{p.prompt.tokens} tokens",
+            p.slug, Text(_clean(p.name)), f"{100 * p.share:.0f}%", f"{p.stability:.2f} {p.verdict}", f"{p.prompt.tokens} tokens",
             "" if p.origin == "discovered" else p.origin,
         )  # fmt: skip
     Console().print(table)
@@ -75,14 +75,14 @@ def show(slug: str, workspace: Path, as_json: bool, only_prompt: bool) -> None:
 
 def _print_persona(p: Persona) -> None:
     console = Console()
-    console.print(Text(f"{p.name}  ({p.slug})", style="bold"))
+    console.print(Text(_clean(f"{p.name}  ({p.slug})"), style="bold"))
     console.print(Text(_clean(p.description)))
     facts = f"{p.size} messages, {100 * p.share:.0f}%; {p.verdict}, stability {p.stability:.2f}; {100 * p.ambiguous_share:.0f}% lie close to another persona"
     console.print(Text(facts, style="dim"))
     for claim in p.claims:
         share = "" if claim.share is None else f" {100 * claim.share:.0f}%"
         elsewhere = "" if claim.elsewhere is None else f" (elsewhere {100 * claim.elsewhere:.0f}%)"
-        console.print(Text(f"  - {claim.text}{share}{elsewhere}  [{', '.join(claim.evidence[:3])}]"))
+        console.print(Text(_clean(f"  - {claim.text}{share}{elsewhere}  [{', '.join(claim.evidence[:3])}]")))
     console.print(Text(f"\nSystem prompt ({p.prompt.tokens} of {p.prompt.budget} tokens):", style="bold"))
     console.print(Text(_clean(p.prompt.text)))
 
@@ -250,7 +250,7 @@ def undo(workspace: Path) -> None:
     with StageProgress() as watcher:
         rebuild_personas(ws, settings_of(load_discovery(ws)), watcher)
     _follow(ws, change, undone=True)
-    click.echo(f"Took back: {change.action} {change.slug}.", err=True)
+    click.echo(_clean(f"Took back: {change.action} {change.slug}."), err=True)
 
 
 def _change(ws: Workspace, change: Change) -> None:

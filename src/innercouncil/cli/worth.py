@@ -158,7 +158,7 @@ def _asked(one: WorthTrial) -> str:
             if sorted(n for t in tiers for n in t) == list(range(len(one.answers))):
                 return said
         except UsageError as error:
-            click.echo(str(error), err=True)
+            click.echo(clean(str(error)), err=True)
             continue
         click.echo("Name every answer once.", err=True)
 

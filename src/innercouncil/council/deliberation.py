@@ -278,7 +278,7 @@ class Deliberation:
         options = self._options
         said = [split_appeals(given[s].text)[0] for s in shown]
         mark = texts.mark_of(str(options.seed), *said)
-        name, about = (worker.name, worker.description) if worker.system else ("", "")
+        name, about = (texts.one_line(worker.name), texts.one_line(worker.description)) if worker.system else ("", "")
 
         def turns(answers: Sequence[str]) -> tuple[ChatTurn, ...]:
             paper = texts.render(

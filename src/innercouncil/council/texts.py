@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from functools import cache
 from typing import Any, Final
 
 import jinja2
 
+from innercouncil.council.appeals import split_appeals
 from innercouncil.model.council import Council
 from innercouncil.model.errors import UsageError
 from innercouncil.model.ports import ChatTurn
@@ -18,6 +20,7 @@ from innercouncil.prompts import source
 TURN_TOKENS: Final = 8
 """What a chat template adds to a message."""
 _RULE: Final = "====="
+_END_RE: Final = re.compile(r"^[^\S\n]*-{3}[^\S\n]*end[^\S\n]+of", re.IGNORECASE | re.MULTILINE)
 
 
 @cache
@@ -44,7 +47,8 @@ def mark_of(*parts: str) -> str:
 
 def question_text(council: Council) -> str:
     """The question with its attachments."""
-    return render("council_question", question=council.question, attachments=council.attachments)
+    attachments = [{"name": one_line(a.name), "text": _END_RE.sub("- - - end of", a.text)} for a in council.attachments]
+    return render("council_question", question=council.question, attachments=attachments)
 
 
 def turns_tokens(turns: Sequence[ChatTurn]) -> int:
@@ -104,3 +108,8 @@ def _cut(text: str, size: int, share: int) -> str:
 def quote(text: str) -> str:
     """A text that cannot be mistaken for our own rules between answers, nor for a chat template's marks."""
     return text.replace(_RULE, "-----").replace("<|", "< |").replace("|>", "| >").strip()
+
+
+def one_line(text: str) -> str:
+    """What a card says of its persona, for the judge's paper: on one line, and without what speaks to judges."""
+    return quote(" ".join(split_appeals(text)[0].split()))

@@ -27,6 +27,7 @@ from innercouncil.llm.http import (
 )
 from innercouncil.model.errors import BackendError, BackendGarbageError
 from innercouncil.model.ports import ChatRequest, Chunk, Finish, Usage
+from innercouncil.model.tokens import disarm
 
 PORT: Final = 11434
 _ADVICE: Final = Advice(
@@ -209,7 +210,7 @@ class OllamaModel(RemoteModel):
     def _body(self, request: ChatRequest) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": self._model,
-            "messages": [{"role": turn.role, "content": turn.content} for turn in request.turns],
+            "messages": [{"role": turn.role, "content": disarm(turn.content)} for turn in request.turns],
             "stream": True,
             "keep_alive": self._keep_alive,
             "options": {

@@ -26,6 +26,7 @@ from innercouncil.llm.http import (
 from innercouncil.llm.select import is_loopback
 from innercouncil.model.errors import BackendError, BackendGarbageError
 from innercouncil.model.ports import ChatRequest, ChatTurn, Chunk, Finish, Usage
+from innercouncil.model.tokens import disarm
 
 _NO_MAP: Final[Mapping[str, Any]] = {}
 _OPTIONAL: Final = (
@@ -95,7 +96,7 @@ class OpenAIModel(RemoteModel):
             }
             if "response_format" in self._refused:
                 turns = _with_schema(turns, request.schema)
-        body["messages"] = [{"role": turn.role, "content": turn.content} for turn in turns]
+        body["messages"] = [{"role": turn.role, "content": disarm(turn.content)} for turn in turns]
         if "max_tokens" in self._refused:  # hosted newer models know it by another name
             body["max_completion_tokens"] = body["max_tokens"]
         for field in self._refused:

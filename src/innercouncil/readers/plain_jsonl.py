@@ -26,8 +26,10 @@ def recognise_file(head: bytes, name: str) -> bool:
     if data is None and len(head) >= 1 << 15:
         return line.startswith(b"{") and b'"role"' in line and (b'"text"' in line or b'"content"' in line)
     if data is not None and isinstance(data.get("messages"), list):
-        return any(as_dict(m).get("role") in ROLES and _text(as_dict(m)) is not None for m in data["messages"][:3])
-    return data is not None and data.get("role") in ROLES and _text(data) is not None
+        return any(
+            as_word(as_dict(m).get("role")) in ROLES and _text(as_dict(m)) is not None for m in data["messages"][:3]
+        )
+    return data is not None and as_word(data.get("role")) in ROLES and _text(data) is not None
 
 
 def read(member: Member, report: ImportReport) -> Iterator[Conversation]:

@@ -20,6 +20,8 @@ MAX_MEMBER_BYTES: Final = 32 << 30
 """Far above any export seen (about 1 GB); above it the declared size is a mistake or an attack."""
 MAX_RATIO: Final = 1000
 """JSON of chats packs 3:1 to 20:1; long runs of one byte, as a bomb has them, reach 1000:1."""
+MAX_ARCHIVE_RATIO: Final = 200
+"""Of all members together to the archive itself: members that share their bytes stay below the ratio each, not together."""
 RATIO_FREE_BYTES: Final = 256 << 20
 """Below this size a member cannot hurt, however well it packs."""
 
@@ -132,9 +134,14 @@ def _folder(path: Path) -> Source:
     found = []
     for entry in path.rglob("*"):
         name = entry.relative_to(path).as_posix()
-        if not _is_litter(name) and entry.is_file():
+        if not _is_litter(name) and entry.is_file() and not _leads_out(entry, path):
             found.append(_file(entry, name))
     return Source(path.name, "folder", tuple(sorted(found, key=lambda m: _natural(m.name))))
+
+
+def _leads_out(entry: Path, folder: Path) -> bool:
+    """Whether it is a link to a file outside the export: a stranger's archive may hold one to a file of the person's."""
+    return entry.is_symlink() and not entry.resolve().is_relative_to(folder.resolve())
 
 
 def _zip(path: Path) -> Source:
@@ -145,6 +152,11 @@ def _zip(path: Path) -> Source:
     found = [
         _packed(archive, i) for i in archive.infolist() if i.filename and not i.is_dir() and not _is_litter(i.filename)
     ]
+    try:
+        _refuse_bomb(path.name, sum(m.size for m in found), path.stat().st_size, MAX_ARCHIVE_RATIO)
+    except ImportFormatError:
+        archive.close()
+        raise
     return Source(path.name, "zip", tuple(sorted(found, key=lambda m: _natural(m.name))), archive)
 
 
@@ -159,8 +171,8 @@ def _packed(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member:
     return Member(info.filename, info.file_size, opener, packed_size=max(1, info.compress_size))
 
 
-def _refuse_bomb(name: str, size: int, packed: int | None) -> None:
-    bomb = packed is not None and size > RATIO_FREE_BYTES and size > MAX_RATIO * packed
+def _refuse_bomb(name: str, size: int, packed: int | None, ratio: int | None = None) -> None:
+    bomb = packed is not None and size > RATIO_FREE_BYTES and size > (ratio or MAX_RATIO) * packed
     if bomb or size > MAX_MEMBER_BYTES:
         raise ImportFormatError(
             f"{name} would unpack to over {size >> 20:,} MB, which no chat export does; it was not read."

@@ -45,6 +45,17 @@ def back_up(database: Path, reason: str) -> Path:
     return target
 
 
+def forget_deleted(database: Path) -> None:
+    """Let one new copy take the place of all there are, which still hold what was just deleted. Raises WorkspaceError."""
+    old = list(_folder(database).glob("council-*.db"))
+    if not old:
+        return
+    back_up(database, "after-deletion")
+    with disk_errors(_folder(database)):
+        for path in old:
+            path.unlink(missing_ok=True)
+
+
 def backups(database: Path) -> list[Backup]:
     """All copies, newest first, each looked through for damage."""
     found = []

@@ -12,7 +12,7 @@ from typing import Final
 
 from innercouncil.model.errors import WorkspaceError
 from innercouncil.model.persona import Change
-from innercouncil.store.backups import back_up
+from innercouncil.store.backups import back_up, forget_deleted
 
 _MAGIC: Final = b"SQLite format 3\0"
 _CHEAP: Final = 4 << 20
@@ -238,6 +238,7 @@ class Database:
         """Bring deletions from the write-ahead log into the file, so that nothing of what was deleted is left on disk."""
         with self._lock:
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        forget_deleted(self.path)
 
     def close(self) -> None:
         """Close the file."""

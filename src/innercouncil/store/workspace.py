@@ -201,7 +201,7 @@ class Workspace:
     def _keep_folder(self, source: Path, progress: Callable[[int, int], None] | None) -> tuple[Path, str]:
         digest = file_digest(source, progress)
         target = self.raw_imports / f"{source.name}-{digest[:8]}"
-        for file in sorted(p for p in source.rglob("*") if p.is_file() and p.suffix.lower() in FOLDER_SUFFIXES):
+        for file in _export_files(source):
             kept = target / file.relative_to(source)
             if not kept.exists() or kept.stat().st_size != file.stat().st_size:
                 with writing(kept) as out, file.open("rb") as f:
@@ -292,7 +292,7 @@ def file_digest(path: Path, progress: Callable[[int, int], None] | None = None) 
     digest = hashlib.sha256()
     files = [path]
     if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.is_file() and p.suffix.lower() in FOLDER_SUFFIXES)
+        files = _export_files(path)
     total = sum(p.stat().st_size for p in files)
     done = 0
     for file in files:
@@ -305,6 +305,13 @@ def file_digest(path: Path, progress: Callable[[int, int], None] | None = None) 
                 if progress:
                     progress(done, total)
     return digest.hexdigest()
+
+
+def _export_files(folder: Path) -> list[Path]:
+    """The files of an export folder that count, sorted; links to files outside it do not."""
+    root = folder.resolve()
+    found = (p for p in folder.rglob("*") if p.is_file() and p.suffix.lower() in FOLDER_SUFFIXES)
+    return sorted(p for p in found if not p.is_symlink() or p.resolve().is_relative_to(root))
 
 
 def fingerprint(**parts: Any) -> str:

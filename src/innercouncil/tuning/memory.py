@@ -25,6 +25,10 @@ CONTEXT: Final[dict[Device, int]] = {"cuda": int(0.7e9), "mps": int(0.7e9), "cpu
 """CUDA context and allocator, or the interpreter with its libraries."""
 
 
+UNSLOTH: Final = int(0.5e9)
+"""Bytes that unsloth's kernels hold beside the other terms; from one run of benchmarks/tuning_memory.py on an H100."""
+
+
 def linear_widths(shape: BaseShape, targets: Targets = "all-linear") -> tuple[tuple[int, int], ...]:
     """(inputs, outputs) of the linear modules of one layer that an adapter may sit on."""
     query, keys = shape.heads * shape.head_width, shape.kv_heads * shape.head_width
@@ -65,6 +69,8 @@ def memory_terms(plan: TrainingPlan) -> tuple[MemoryTerm, ...]:
         _tiles(s, plan.device, tokens, width),
         _term("context", "CUDA context, libraries, allocator" if plan.device == "cuda" else "interpreter and libraries", CONTEXT[plan.device]),
     ]  # fmt: skip
+    if plan.unsloth:
+        terms.append(_term("unsloth", "buffers of its kernels", UNSLOTH))
     return tuple(terms)
 
 

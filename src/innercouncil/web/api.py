@@ -30,6 +30,7 @@ from innercouncil.model.council import Attachment, CouncilOptions, PersonVote, S
 from innercouncil.model.errors import DeclinedError, NothingToDiscoverError, UsageError, WorkspaceError
 from innercouncil.model.persona import Change, Discovery, Persona
 from innercouncil.model.ports import ChatRequest, ChatTurn
+from innercouncil.model.slug import is_device
 from innercouncil.model.tokens import estimate_tokens
 from innercouncil.web.http import check_file, event_stream, read_file
 from innercouncil.web.jobs import Job, Jobs, JobWatcher
@@ -580,7 +581,7 @@ async def import_export(house: House, request: Request) -> JobOut:
         parse_model(model)
     name = re.sub(r"[^\w.-]", "_", Path(request.query_params.get("filename", "")).name)[-80:].lstrip(".")
     folder = house.workspace.stamps / UPLOADS / secrets.token_hex(8)
-    upload = folder / (name or "conversations.json")
+    upload = folder / (name if name and not is_device(name) else "conversations.json")
     jobs_of(request).check_free()
     try:
         folder.mkdir(parents=True)

@@ -15,7 +15,7 @@ function figures(e) {
 }
 
 function panel(run) {
-  const bar = h("progress", { max: Math.max(run.steps, 1), value: run.step, "aria-label": `Training of ${run.slug}` });
+  const bar = h("progress", { max: Math.max(run.steps, 1), value: run.step, "aria-label": `Training of ${run.slug}`, hidden: run.state === "done" });
   const line = h("p", { class: "figures" }), chart = h("div", {}), state = h("p", {}, h("strong", {}, run.slug), ` ${STATES[run.state]}. ${run.problem}`);
   const train = new Map(), held = new Map();
   const show = (_name, events) => {
@@ -23,7 +23,7 @@ function panel(run) {
       if (e.event === "step") { train.set(e.step, e.loss); bar.max = e.steps; bar.value = e.step; line.textContent = figures(e); }
       if (e.event === "eval" && e.step) held.set(e.step, e.eval_loss);
       if (e.event === "failed") state.textContent = `${run.slug} failed. ${e.text}`;
-      if (e.event === "done") state.replaceChildren(h("strong", {}, run.slug), " is done.");
+      if (e.event === "done") { state.replaceChildren(h("strong", {}, run.slug), " is done."); bar.hidden = true; }
     }
     if (train.size) chart.replaceChildren(curves(train, held));
   };
