@@ -27,7 +27,18 @@ TYPED = (
 SERVES = r"(python run.py|innercouncil serve)\b"
 SECONDS = 240
 """A command that takes longer hangs."""
-SHARED = ("benchmarks", "docs", "examples", "mkdocs.yml", "pyproject.toml", "README.md", "run.py", "scripts", "src", "tests")
+SHARED = (
+    "benchmarks",
+    "docs",
+    "examples",
+    "mkdocs.yml",
+    "pyproject.toml",
+    "README.md",
+    "run.py",
+    "scripts",
+    "src",
+    "tests",
+)
 """What of a checkout the commands need; linked into the folder they are typed in."""
 
 

@@ -66,10 +66,14 @@ def folder(tmp_path: Path, home: Path, example: Path, discovered: tuple[object, 
     shutil.copy(home / "models" / "some-model.gguf", tmp_path / "model.gguf")
     (tmp_path / "prompt.md").write_text("You solve problems in small steps.\n", "utf-8")
     (tmp_path / "question.txt").write_text("What would you measure first?\n", "utf-8")
-    questions = [{"prompt": f"Question {n} on {label}?", "label": label} for n in range(3) for label in ("stars", "bread")]
+    questions = [
+        {"prompt": f"Question {n} on {label}?", "label": label} for n in range(3) for label in ("stars", "bread")
+    ]
     (tmp_path / "questions.jsonl").write_text("\n".join(map(json.dumps, questions)), "utf-8")
     lines = (discovered[1] / "personas" / "extracted" / "categorized_messages.jsonl").read_text("utf-8").splitlines()
-    (tmp_path / "labels.json").write_text(json.dumps({m["id"]: m["topic_category"] for m in map(json.loads, lines)}), "utf-8")
+    (tmp_path / "labels.json").write_text(
+        json.dumps({m["id"]: m["topic_category"] for m in map(json.loads, lines)}), "utf-8"
+    )
     return tmp_path
 
 
@@ -118,7 +122,9 @@ def _type(reader: Reader, command: Command) -> None:
 
 def test_what_is_not_executed_is_at_least_understood() -> None:
     left_out = [c for page in pages() for c in commands(page) if reason_against(c)]
-    ours = [c for c in left_out if typed(c.text).startswith(("innercouncil ", "python scripts/")) or "benchmarks/" in c.text]
+    ours = [
+        c for c in left_out if typed(c.text).startswith(("innercouncil ", "python scripts/")) or "benchmarks/" in c.text
+    ]
     arguments = [_arguments(c) for c in ours]
     done = subprocess.run(
         [sys.executable, Path(__file__).parent / "parse_only.py"], input=json.dumps(arguments), capture_output=True, text=True,
