@@ -26,6 +26,7 @@ NOT_EXECUTED: list[tuple[str, str]] = [
     (r".*personas (diff|choose) ", "needs what a model wrote with `personas write`"),
     (r"pytest$", "is the whole of the tests"),
     (r"(python|embedders-venv/bin/python) benchmarks/(?!second_gold)", MINUTES),
+    (r"python scripts/make_screenshots.py", "needs Chromium, and writes over pictures that are kept"),
     (r"python scripts/train_labeller.py --check", MINUTES),
     (r"innercouncil run-questions --bundled", MINUTES),
     (r"innercouncil evaluate adherence", MINUTES),
