@@ -20,10 +20,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 sys.path.insert(0, str(ROOT / "tests" / "web"))
 
-from browser import chromium, run_py
-from playwright.sync_api import Browser, Page
+from browser import chromium, run_py  # noqa: E402
+from playwright.sync_api import Browser, Page  # noqa: E402
 
-from scripted_author import speaking
+from scripted_author import speaking  # noqa: E402
 
 TARGET = ROOT / "docs" / "img"
 QUALITY = 60
