@@ -14,7 +14,8 @@ The web app at `http://127.0.0.1:5000` is drawn from this API; only programs on 
 needed. The same as an OpenAPI 3.1 document: [openapi.json](openapi.json), and `/openapi.json` of the running app.
 
 An error is `{"error": "one sentence"}` with 400 (the request), 403 (not from here), 404 (not there), 422 (cannot be done
-so) or 503 (no model answers). A changing request needs the header `Content-Type: application/json` where it has a body.
+so) or 503 (no model answers). A JSON body needs the header `Content-Type: application/json`, a raw
+file `application/octet-stream`.
 """
 OPENAI = """## For programs that speak OpenAI's protocol
 
