@@ -62,6 +62,15 @@ def test_the_command_reads_the_records_and_shows_its_sum(tmp_path):
     assert told["plan"]["core_hours"] == pytest.approx(1000 * 50 * 0.3 / 3600)
 
 
+def test_exports_an_earlier_try_had_begun_are_not_measured(tmp_path):
+    ledger = tmp_path / "out" / ".many"
+    ledger.mkdir(parents=True)
+    for made in (record("a", 10, 8), record("b", 10, 0.1, resumed=True)):
+        (ledger / f"{made.name}.json").write_bytes(msgspec.json.encode(made))
+    pilot = pilot_of(str(tmp_path / "out"))
+    assert (pilot.exports, pilot.failed, pilot.cpu_per_mb) == (1, 0, pytest.approx(0.8))
+
+
 def test_without_a_pilot_run_there_is_no_plan(tmp_path):
-    with pytest.raises(UsageError, match="do some first"):
+    with pytest.raises(UsageError, match="do some into a new place first"):
         pilot_of(str(tmp_path))

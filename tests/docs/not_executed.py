@@ -18,7 +18,7 @@ POWERSHELL = "is for PowerShell; the same stands beside it for bash"
 ELSEWHERE = "runs on another machine, or logs into it"
 
 NOT_EXECUTED: list[tuple[str, str]] = [
-    (r"python -m pip install |embedders-venv/bin/pip ", NETWORK),
+    (r"(python -m )?pip install |embedders-venv/bin/pip ", NETWORK),
     (r"python3? -m venv ", NETWORK),
     (r"innercouncil models pull ", NETWORK),
     (r"ollama ", OLLAMA),
@@ -32,9 +32,15 @@ NOT_EXECUTED: list[tuple[str, str]] = [
     (r"innercouncil evaluate adherence", MINUTES),
     (r"(innercouncil tune train|python scripts/train_lora.py) ", TRAINING),
     (r"innercouncil tune (gates|seat|unseat) ", ADAPTER),
+    (r"innercouncil tune vllm", ADAPTER),
+    (
+        r"innercouncil (discover-many|plan-many) ",
+        "needs the exports of many people, or a cluster; tests/app/test_discover_many.py does it",
+    ),
+    (r"innercouncil models use --worker http://127.0.0.1:8000/v1#Qwen", "needs vLLM"),
     (r"innercouncil ab start \w+ .*\+adapter", ADAPTER),
     (r"innercouncil tune preferences ", "needs votes of a person on the persona's answers"),
-    (r"(vllm|ssh) ", ELSEWHERE),
+    (r"(vllm|ssh|dask|curl) ", ELSEWHERE),
     (r"innercouncil discover EXPORT --llm https://host/v1 ", ELSEWHERE),
 ]
 

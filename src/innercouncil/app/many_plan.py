@@ -55,12 +55,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def pilot_of(out: str) -> Pilot:
-    """The figures of the exports that were done in `out`. Raises UsageError where none was."""
+    """The figures of the exports that were done in `out` in one go. Raises UsageError where none was."""
     records = [r for r in map(read_record, Place(out).read_records().values()) if r is not None]
-    done = [r for r in records if r.state == "done" and r.export_bytes]
+    done = [r for r in records if r.state == "done" and r.export_bytes and not r.resumed]
     if not done:
-        raise UsageError(f"{out} has no export that was done by discover-many; do some first, and plan from them.")
-    return measured(done, failed=len(records) - len(done))
+        raise UsageError(
+            f"{out} has no export that discover-many did in one go; do some into a new place first, and plan from them."
+        )
+    return measured(done, failed=sum(r.state == "failed" for r in records))
 
 
 def measured(done: Sequence[Record], failed: int = 0) -> Pilot:

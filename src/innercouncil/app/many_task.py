@@ -63,6 +63,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     cpu_seconds: float = 0.0
     peak_bytes: int = 0
     """Most memory its worker had held by then."""
+    resumed: bool = False
+    """An earlier try did part of it, which these figures do not hold."""
 
 
 class Finding(NamedTuple):
@@ -129,6 +131,7 @@ def _discover(job: Job, out: Place, blank: Record) -> Finding:
             blank, state="done", digest=digest, personas=len(outcome.discovery.personas), messages=outcome.report.user_messages,
             export_bytes=_size(export), kept_bytes=_size(root), seconds=round(time.perf_counter() - began, 2),
             cpu_seconds=round(time.process_time() - spent, 2), peak_bytes=_peak(),
+            resumed=bool(outcome.resumed),
         )  # fmt: skip
         return Finding(made, "done")
 
