@@ -159,3 +159,17 @@ def test_a_database_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     one_sentence(ran("standings", "--workspace", tmp_path), "newer innercouncil", "update innercouncil")
     assert path.read_bytes() == before
     assert not (tmp_path / "backups").exists()
+
+
+def test_another_process_that_closes_it_takes_nothing_from_those_who_have_it_open(tmp_path: Path) -> None:
+    path = tmp_path / "council.db"
+    held = Database(path)
+    held.set("mine", "before")
+    Database(path).close()  # nothing about this may drop the process's locks on the file
+    script = f"from pathlib import Path; from innercouncil.store.database import Database; Database(Path({str(path)!r})).close()"
+    subprocess.run([sys.executable, "-c", script], check=True)
+    assert path.with_name("council.db-wal").exists(), "the write-ahead log went while it was in use"
+    held.set("mine", "after" * 2000)
+    assert value(path) == "after" * 2000
+    held.close()
+    assert value(path) == "after" * 2000

@@ -14,7 +14,6 @@ from innercouncil.model.errors import WorkspaceError
 from innercouncil.model.persona import Change
 from innercouncil.store.backups import back_up, forget_deleted
 
-_MAGIC: Final = b"SQLite format 3\0"
 _CHEAP: Final = 4 << 20
 """Bytes of a database that is looked through whenever it is opened; `doctor` and `backup list` look through any."""
 
@@ -247,8 +246,8 @@ class Database:
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    if damage := _damage(path):
-        raise WorkspaceError(_broken(path, damage))
+    # Never by a plain open(): closing it would drop this process's locks on the file, and another process that closes the database
+    # would take the write-ahead log away under those who use it (sqlite.org/howtocorrupt.html, 2.2).
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
@@ -289,16 +288,6 @@ def _connect(path: Path) -> Iterator[sqlite3.Connection]:
         raise WorkspaceError(_told(path, error)) from error
     finally:
         connection.close()
-
-
-def _damage(path: Path) -> str:
-    """What is seen at once on a file that cannot be a database, empty where nothing is."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(len(_MAGIC))
-    except OSError:
-        return ""
-    return "" if head in (b"", _MAGIC) else "it is not a database"
 
 
 def _told(path: Path, error: Exception) -> str:
