@@ -185,8 +185,8 @@ async def overhead(rounds: int, folder: Path) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def served(workspace: Path) -> Iterator[tuple[str, float]]:
-    """The web app in a process of its own: its address, and when it was started."""
+def served(workspace: Path) -> Iterator[tuple[str, float, int]]:
+    """The web app in a process of its own: its address, when it was started, and its process id."""
     environment = {**os.environ, "OLLAMA_HOST": "127.0.0.1:9"}
     command = [
         sys.executable,
@@ -202,7 +202,7 @@ def served(workspace: Path) -> Iterator[tuple[str, float]]:
         said = process.stderr.readline()
         found = re.search(r"http://127\.0\.0\.1:\d+", said)
         assert found, said
-        yield found[0], start
+        yield found[0], start, process.pid
         process.terminate()
 
 
@@ -212,7 +212,7 @@ def start(rounds: int, folder: Path) -> dict[str, Any]:
         begin = time.perf_counter()
         subprocess.run([sys.executable, "-c", "import starlette.applications, uvicorn"], check=True)
         bare.append(time.perf_counter() - begin)
-        with served(folder / "data") as (address, begin):
+        with served(folder / "data") as (address, begin, _):
             httpx.get(address).raise_for_status()
             ours.append(time.perf_counter() - begin)
     first, base = statistics.median(ours), statistics.median(bare)
@@ -260,7 +260,7 @@ def sessions(rounds: int, count: int, folder: Path) -> dict[str, Any]:
         workspace = folder / label
         workspace.mkdir()
         fill(workspace / "council.db", number)
-        with served(workspace) as (address, _), httpx.Client(base_url=address) as client:
+        with served(workspace) as (address, _, _), httpx.Client(base_url=address) as client:
             for name, path in pages.items():
                 times = []
                 for _ in range(rounds):

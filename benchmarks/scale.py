@@ -1,0 +1,337 @@
+"""How time and memory grow with what a person has: curves to ten times the reference export, and what power they follow.
+
+    uv run --group bench python benchmarks/scale.py [export messages personas sessions votes] [--json FILE]
+    uv run --group bench python benchmarks/scale.py --draw FILE      pictures and tables for docs/scale.md, nothing measured
+
+Every job is the command a person types, in a process of its own, on an input of each size; the web app is started on it
+and asked for its pages. Time is the wall's (the median of three where a command takes under ten seconds), memory the
+resident memory of all its processes, at its highest of 20 looks a second (Linux only).
+
+An exponent is fitted to a + b·n^p over all sizes, a being what starting takes, relative errors counting alike; beside it stands
+the slope of the last step, log(y2/y1) / log(n2/n1), in which a is still contained. A figure that rises by less than a tenth from
+the smallest to the largest size has no exponent and is called flat. Baseline: `msgspec` decoding the same export, `SELECT
+count(*)` over the same tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import shutil
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import msgspec
+import numpy as np
+from scipy.optimize import least_squares
+
+import refresh_votes
+import scale_inputs
+from council import served
+from discover import DECODE, resident
+from innercouncil.store.workspace import Workspace
+
+PAGES = Path(__file__).parent.parent / "docs"
+TABLES = ("session", "answer", "ballot", "person_vote")
+FLAT = 0.1
+ROUNDS = 3
+
+
+class Point(msgspec.Struct, frozen=True):
+    """One job on an input of one size; bytes are 0 where memory is not the job's own."""
+
+    size: int
+    seconds: float
+    bytes: int = 0
+
+
+class Axis(NamedTuple):
+    """What grows. `make` writes the input of a size and returns how large it became; `jobs` runs on it."""
+
+    title: str
+    unit: str
+    sizes: tuple[float, ...]
+    make: Callable[[Path, float], int]
+    jobs: Callable[[Path, int], Iterator[tuple[str, float, int]]]
+
+
+def command(*words: object) -> list[str]:
+    return [sys.executable, "-m", "innercouncil", *map(str, words)]
+
+
+def measured(line: list[str]) -> tuple[float, int]:
+    """Wall seconds and peak resident bytes of a command with its children."""
+    with tempfile.TemporaryFile() as problems:
+        begin = time.perf_counter()
+        process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=problems, stdin=subprocess.DEVNULL)
+        peak, over = 0, threading.Event()
+
+        def watch() -> None:
+            nonlocal peak
+            while not over.is_set():
+                peak = max(peak, resident(process.pid))
+                over.wait(0.05)
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        code = process.wait()
+        seconds = time.perf_counter() - begin
+        over.set()
+        watcher.join()
+        if code:
+            problems.seek(0)
+            sys.exit(f"{' '.join(line)} ended with {code}: {problems.read().decode()}")
+    return seconds, peak
+
+
+def repeated(line: list[str], before: Callable[[], Any] = lambda: None) -> tuple[float, int]:
+    """The median of ROUNDS runs, or the only one where it takes ten seconds and more."""
+    found: list[tuple[float, int]] = []
+    while len(found) < ROUNDS and (not found or found[-1][0] < 10):
+        before()
+        found.append(measured(line))
+    return statistics.median(s for s, _ in found), max(b for _, b in found)
+
+
+def on_pages(workspace: Path, first: dict[str, str], pages: dict[str, str]) -> Iterator[tuple[str, float, int]]:
+    """Seconds of the web app's first request for a page, medians of later ones, and what the app holds after all of them."""
+    with served(workspace) as (address, _, app), httpx.Client(base_url=address, timeout=600) as client:
+
+        def asked(path: str) -> float:
+            begin = time.perf_counter()
+            client.get(path).raise_for_status()
+            return time.perf_counter() - begin
+
+        asked("/api/status")
+        for name, path in first.items():
+            yield name, asked(path), 0
+        for name, path in pages.items():
+            asked(path)
+            yield name, statistics.median(asked(path) for _ in range(15)), 0
+        yield "web app after these", 0, resident(app)
+
+
+def fresh(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    return folder
+
+
+def make_export(folder: Path, scale: float) -> int:
+    return scale_inputs.export(folder / "conversations.json", scale)
+
+
+def make_messages(folder: Path, count: float) -> int:
+    return scale_inputs.messages(folder / "conversations.json", round(count))
+
+
+def discover_jobs(folder: Path, _: int) -> Iterator[tuple[str, float, int]]:
+    export, workspace = folder / "conversations.json", folder / "data"
+    yield "discover", *repeated(command("discover", export, "--workspace", workspace), lambda: fresh(workspace))
+    yield "discover again, nothing new", *repeated(command("discover", export, "--workspace", workspace))
+    slugs = [
+        p["slug"]
+        for p in json.loads(subprocess.check_output(command("personas", "list", "--json", "--workspace", workspace)))
+    ]
+    yield (
+        "rename a persona",
+        *measured(command("personas", "rename", slugs[0], "Another name", "--workspace", workspace)),
+    )
+    yield from on_pages(workspace, {}, {"persona map": "/api/map", "personas": "/api/personas"})
+
+
+def export_jobs(folder: Path, size: int) -> Iterator[tuple[str, float, int]]:
+    yield from discover_jobs(folder, size)
+    yield "msgspec decodes all of it", *measured([sys.executable, "-c", DECODE, str(folder / "conversations.json")])
+
+
+def make_personas(folder: Path, count: float) -> int:
+    scale_inputs.sessions(folder / "data", 2000, personas=round(count))
+    return round(count)
+
+
+def persona_jobs(folder: Path, _: int) -> Iterator[tuple[str, float, int]]:
+    workspace = folder / "data"
+    yield "standings", *repeated(command("standings", "--json", "--workspace", workspace))
+    yield (
+        "twins, from kept sessions",
+        *repeated(command("evaluate", "twins", "--from-sessions", "--json", "--workspace", workspace)),
+    )
+    yield from on_pages(workspace, {"dashboard, standings": "/api/dashboard/standings"}, {"personas": "/api/personas"})
+
+
+def make_sessions(folder: Path, count: float) -> int:
+    return scale_inputs.sessions(folder / "data", round(count))
+
+
+def session_jobs(folder: Path, _: int) -> Iterator[tuple[str, float, int]]:
+    workspace = folder / "data"
+    yield "SELECT count(*)", plain(workspace), 0
+    yield "standings, the first time", *measured(command("standings", "--json", "--workspace", workspace))
+    yield "standings", *repeated(command("standings", "--json", "--workspace", workspace))
+    yield "sessions list", *repeated(command("sessions", "list", "--workspace", workspace))
+    yield "backup make", *repeated(command("backup", "make", "--workspace", workspace))
+    yield "delete a session", *measured(command("sessions", "delete", "last", "--yes", "--workspace", workspace))
+    pages = {"newest sessions": "/api/sessions?limit=30", "search, a word in all": "/api/sessions?query=ba"}
+    yield from on_pages(workspace, {}, pages)
+
+
+def make_votes(folder: Path, count: float) -> int:
+    workspace = Workspace(folder / "data")
+    workspace.prepare()
+    return refresh_votes.fill(workspace, round(count))
+
+
+def vote_jobs(folder: Path, _: int) -> Iterator[tuple[str, float, int]]:
+    workspace = folder / "data"
+    yield "SELECT count(*)", plain(workspace), 0
+    yield "standings", *repeated(command("standings", "--json", "--workspace", workspace))
+    yield "worth show", *repeated(command("worth", "show", "--json", "--workspace", workspace))
+    pages = {"dashboard, standings": "/api/dashboard/standings", "dashboard, worth": "/api/dashboard/worth"}
+    yield from on_pages(workspace, pages, {})
+
+
+def plain(workspace: Path) -> float:
+    with sqlite3.connect(workspace / "council.db") as db:
+        begin = time.perf_counter()
+        for table in TABLES:
+            db.execute(f"SELECT count(*), max(rowid) FROM {table}").fetchone()
+        return time.perf_counter() - begin
+
+
+def halves(most: float, steps: int = 6) -> tuple[float, ...]:
+    return tuple(most / 2**n for n in reversed(range(steps)))
+
+
+AXES = {
+    "export": Axis("Size of the export", "bytes", halves(10), make_export, export_jobs),
+    "messages": Axis("Messages of the person", "messages", halves(100_000), make_messages, discover_jobs),
+    "personas": Axis("Personas", "personas", (5, 10, 20, 30, 40, 50), make_personas, persona_jobs),
+    "sessions": Axis("Council sessions", "sessions", halves(10_000), make_sessions, session_jobs),
+    "votes": Axis("Votes", "votes", halves(100_000), make_votes, vote_jobs),
+}
+
+
+def curve(name: str, most: float) -> dict[str, list[Point]]:
+    """Every job of an axis at every size up to a share `most` of the largest."""
+    axis, found = AXES[name], dict[str, list[Point]]()
+    for size in axis.sizes:
+        if size > most * axis.sizes[-1]:
+            break
+        with tempfile.TemporaryDirectory() as temporary:
+            there = axis.make(Path(temporary), size)
+            for job, seconds, held in axis.jobs(Path(temporary), there):
+                found.setdefault(job, []).append(Point(there, round(seconds, 4), held))
+                print(f"{name} {there:,}: {job} {seconds:.2f} s, {held / 1e6:.0f} MB", file=sys.stderr)
+    return found
+
+
+class Growth(NamedTuple):
+    """`power` is None where the figure is flat."""
+
+    power: float | None
+    last_step: float
+
+
+def growth(sizes: list[int], values: list[float]) -> Growth:
+    """The p of a + b·n^p, by least squares on logarithms from several starts."""
+    n, y = np.array(sizes, float) / sizes[-1], np.log(values)
+    last = float((y[-1] - y[-2]) / np.log(n[-1] / n[-2]))
+    if values[-1] < (1 + FLAT) * min(values):
+        return Growth(None, last)
+
+    def off(x: Any) -> Any:
+        return np.logaddexp(x[0], x[1] + x[2] * np.log(n)) - y
+
+    starts = [(y[0] + shift, y[-1], power) for shift in (-5.0, -1.0, -0.1) for power in (0.5, 1.0, 1.5)]
+    fits = [least_squares(off, start, bounds=([-30, -30, 0], [30, 30, 3])) for start in starts]
+    return Growth(float(min(fits, key=lambda f: f.cost).x[2]), last)
+
+
+def rows(found: dict[str, dict[str, list[Point]]]) -> Iterator[tuple[str, str, str, list[Point], Growth]]:
+    """Axis, job, "time" or "memory", the points and how they grow."""
+    for name, jobs in found.items():
+        for job, points in jobs.items():
+            sizes = [p.size for p in points]
+            if len(points) > 1 and points[0].seconds:
+                yield name, job, "time", points, growth(sizes, [p.seconds for p in points])
+            if len(points) > 1 and points[0].bytes:
+                yield name, job, "memory", points, growth(sizes, [p.bytes for p in points])
+
+
+def table(found: dict[str, dict[str, list[Point]]], name: str) -> str:
+    """The figures of an axis as Markdown."""
+    unit = AXES[name].unit
+    lines = [f"| job | at | smallest | largest ({unit}) | exponent | last step |", "|---|---|---|---|---|---|"]
+    for _, job, what, points, (power, last) in rows({name: found[name]}):
+        ends = [f"{p.seconds:.3g} s" if what == "time" else f"{p.bytes / 1e6:.0f} MB" for p in (points[0], points[-1])]
+        sizes = [f"{p.size / 1e6:,.0f} MB" if unit == "bytes" else f"{p.size:,}" for p in (points[0], points[-1])]
+        fitted = "flat" if power is None else f"{power:.2f}"
+        lines.append(f"| {job} | {what} | {ends[0]} ({sizes[0]}) | {ends[1]} ({sizes[1]}) | {fitted} | {last:.2f} |")
+    return "\n".join(lines)
+
+
+def picture(found: dict[str, list[Point]], name: str, path: Path) -> None:
+    """Time and memory over size, both axes logarithmic, as SVG with the same bytes each time."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "innercouncil"
+    from matplotlib import pyplot
+
+    axis = AXES[name]
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+    for job, points in found.items():
+        sizes = [p.size for p in points]
+        if points[0].seconds:
+            left.plot(sizes, [p.seconds for p in points], marker="o", markersize=4, label=job)
+        if points[0].bytes:
+            right.plot(sizes, [p.bytes / 1e6 for p in points], marker="o", markersize=4, label=job)
+    for plot, label in ((left, "seconds"), (right, "peak resident memory, MB")):
+        low, high = plot.get_ylim()
+        plot.set(xscale="log", yscale="log", xlabel=f"{axis.title} ({axis.unit})", ylabel=label)
+        plot.grid(True, which="major", alpha=0.3)
+        plot.legend(fontsize=7, frameon=False)
+        if high / max(low, 1e-9) < 10:
+            plot.set_ylim(min(plot.get_ylim()[0], math.sqrt(max(low, 1e-9) * high) / 4))
+    figure.savefig(path, metadata={"Date": None, "Creator": None})
+    pyplot.close(figure)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("axes", nargs="*", choices=[[], *AXES], default=list(AXES))
+    parser.add_argument(
+        "--json", type=Path, help="keep the figures of these axes in FILE, beside those of others that are there"
+    )
+    parser.add_argument("--most", type=float, default=1.0, help="share of the largest size to go up to")
+    parser.add_argument("--draw", type=Path, metavar="FILE")
+    given = parser.parse_args()
+    source = given.draw or given.json
+    found: dict[str, dict[str, list[Point]]] = {}
+    if source and source.exists():
+        found = msgspec.json.decode(source.read_bytes(), type=dict[str, dict[str, list[Point]]])
+    if given.draw:
+        for name, jobs in found.items():
+            picture(jobs, name, PAGES / "img" / f"scale-{name}.svg")
+    else:
+        for name in given.axes:
+            found[name] = curve(name, given.most)
+            if given.json:
+                given.json.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
+    for name, axis in AXES.items():
+        if name in found:
+            print(f"\n## {axis.title}\n\n{table(found, name)}")
+
+
+if __name__ == "__main__":
+    main()
