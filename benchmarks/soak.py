@@ -30,10 +30,9 @@ from typing import Any
 import numpy as np
 import psutil
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "app"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from faulty_server import FaultyServer
-
 from innercouncil.app.council import House, options_from
 from innercouncil.app.council_settings import CouncilSettings
 from innercouncil.app.personas import create_persona

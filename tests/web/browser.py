@@ -9,8 +9,9 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -34,21 +35,36 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
+class App(NamedTuple):
+    """The running app: its address, its process, and what it said on stderr so far."""
+
+    address: str
+    process: subprocess.Popen[str]
+    said: list[str]
+
+
 @contextlib.contextmanager
 def run_py(workspace: Path) -> Generator[str, None, None]:
     """`python run.py` on a free port; gives the address."""
+    with run_app(workspace) as app:
+        yield app.address
+
+
+@contextlib.contextmanager
+def run_app(workspace: Path, within: Sequence[str] = ()) -> Generator[App, None, None]:
+    """`python run.py` on a free port, started by the command `within` where there is one."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("INNERCOUNCIL_", "OLLAMA_"))}
     environment["OLLAMA_HOST"] = "127.0.0.1:9"  # an Ollama on the machine that tests is not part of the test
-    command = [sys.executable, str(ROOT / "run.py"), "--port", str(free_port()), "--workspace", str(workspace)]
+    command = [*within, sys.executable, str(ROOT / "run.py"), "--port", str(free_port()), "--workspace", str(workspace)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, cwd=workspace.parent) as process:
         assert process.stderr is not None
-        said = process.stderr.readline()
-        address = re.search(r"http://127\.0\.0\.1:\d+", said)
-        assert address, said + process.stderr.read()
-        drain = threading.Thread(target=process.stderr.read, daemon=True)
+        said = [process.stderr.readline()]
+        address = re.search(r"http://127\.0\.0\.1:\d+", said[0])
+        assert address, said[0] + process.stderr.read()
+        drain = threading.Thread(target=lambda: said.extend(process.stderr), daemon=True)  # type: ignore[arg-type]
         drain.start()
         try:
-            yield address[0]
+            yield App(address[0], process, said)
         finally:
             process.terminate()
             process.wait(20)

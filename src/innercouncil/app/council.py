@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import psutil
@@ -32,7 +32,7 @@ from innercouncil.model.council import (
     Voted,
     Worker,
 )
-from innercouncil.model.errors import InnerCouncilError, UsageError
+from innercouncil.model.errors import InnerCouncilError, UsageError, WorkspaceError
 from innercouncil.model.ports import ChatModel
 from innercouncil.store.sessions import SessionStore
 from innercouncil.store.workspace import Workspace
@@ -40,6 +40,8 @@ from innercouncil.store.workspace import Workspace
 QUESTION_CHARS = 100_000
 HISTORY = 8
 """Earlier questions of a conversation that go with a follow-up."""
+AGAIN = 2.0
+"""Seconds until the end of a session that could not be written down is tried again."""
 
 
 class House:
@@ -51,6 +53,7 @@ class House:
         self.sessions = SessionStore(self.database)
         self.backends = Backends(self.database, workspace.root)
         self._live: dict[str, _Live] = {}
+        self._ends: dict[str, _End] = {}
         self._recover()
 
     # --- asking ---
@@ -119,7 +122,10 @@ class House:
         """Everything from the beginning, then what happens, until `Finished`. Raises SessionNotFoundError."""
         live = self._live.get(session)
         if live is None:
-            for event in past_events(self.sessions.get(session)):
+            events = past_events(self.sessions.get(session))
+            if session in self._ends:
+                events[-1] = self._ends[session].event
+            for event in events:
                 yield event
             return
         at = 0
@@ -151,6 +157,8 @@ class House:
         tasks = [live.task for live in self._live.values() if live.task]
         if tasks:
             await asyncio.wait(tasks, timeout=10)
+        for waiting in self._ends.values():  # the next start writes them down
+            waiting.again.cancel()
         await asyncio.to_thread(self.backends.stop)
         self.database.close()
 
@@ -214,6 +222,8 @@ class House:
         if session in self._live:
             raise UsageError("The session is still running; stop it first.")
         await self.backends.seats(lite=self.sessions.get(session).council.options.lite)
+        if waiting := self._ends.pop(session, None):
+            waiting.again.cancel()
         done = self.sessions.reopen(session, without_seat=without_seat, owner=_owner())
         await self._run(session, done.council, done)
 
@@ -223,7 +233,7 @@ class House:
             seats = await self.backends.seats(lite=council.options.lite)
             deliberation = Deliberation(session, council, seats.worker, seats.synthesizer, done=done)
         except InnerCouncilError as error:
-            self.sessions.record(session, Finished("failed", str(error)))
+            self._end(session, Finished("failed", str(error)))
             raise
         live = _Live(deliberation)
         if done is not None:
@@ -239,13 +249,29 @@ class House:
                     if not (isinstance(event, Started) and live.events):  # resumed: it was told first
                         self.sessions.record(session, event)
                         await live.tell(event)
-        except InnerCouncilError as error:
-            end = Finished("failed", str(error))
-            with contextlib.suppress(InnerCouncilError):  # on a full disk it cannot be written; the next start will
-                self.sessions.record(session, end)
+        except Exception as error:  # whatever it was, who watches must not wait for ever
+            told = isinstance(error, InnerCouncilError)
+            end = Finished(
+                "failed", str(error) if told else f"It failed unexpectedly ({type(error).__name__}); resume it."
+            )
+            self._live.pop(session, None)
+            self._end(session, end)
             await live.tell(end)
         finally:
             self._live.pop(session, None)
+
+    def _end(self, session: str, end: Finished) -> None:
+        """Write down how a session ended; while the disk is full or the file is away, again and again."""
+        self._ends.pop(session, None)
+        if session in self._live:  # resumed in between
+            return
+        try:
+            self.sessions.record(session, end)
+        except WorkspaceError:
+            again = asyncio.get_running_loop().call_later(AGAIN, self._end, session, end)
+            self._ends[session] = _End(end, again)
+        except InnerCouncilError:
+            return  # deleted, or in no copy that was restored
 
     def _recover(self) -> None:
         """Sessions whose process is gone were cut off: say so, so that they can be resumed."""
@@ -269,6 +295,13 @@ class _Live:
         async with self.changed:
             self.events.append(event)
             self.changed.notify_all()
+
+
+class _End(NamedTuple):
+    """How a session ended that could not be written down yet, and what will try again."""
+
+    event: Finished
+    again: asyncio.TimerHandle
 
 
 def past_events(record: SessionRecord) -> list[Event]:

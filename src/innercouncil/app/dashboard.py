@@ -42,7 +42,7 @@ class _Cached(Generic[T]):
     def __init__(self, house: House, compute: Callable[[], T]) -> None:
         self._house, self._compute = house, compute
         self._lock = threading.Lock()
-        self._found: tuple[tuple[int, int], T] | None = None
+        self._found: tuple[tuple[int, int, int], T] | None = None
 
     def get(self) -> T:
         # Whoever comes while it is computed waits for it instead of computing it too.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -11,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from innercouncil.evaluation.ratings import boards
 from innercouncil.model.conversation import Message
+from innercouncil.model.errors import DiskFullError
 from innercouncil.model.ratings import Judgement, Standings
 from innercouncil.store.database import Database
 from innercouncil.store.judgements import JudgementStore, VotedSession
@@ -136,7 +138,8 @@ def _styles(
         out |= dict(_measured(store, sessions, sorted(new)))
     if new or len(kept) > len(out):
         keep = {sessions[n].id: style for n, style in out.items() if style.finished_at}
-        workspace.write_json(workspace.answer_styles, Styles(VERSION, keep))
+        with contextlib.suppress(DiskFullError):  # another look measures them again
+            workspace.write_json(workspace.answer_styles, Styles(VERSION, keep))
     return out
 
 

@@ -27,6 +27,14 @@ class WorkspaceError(InnerCouncilError):
     """The workspace cannot be read or written, or another process holds it."""
 
 
+class DiskFullError(WorkspaceError):
+    """The disk takes no more: it is full, or a quota or a limit on the size of files is reached."""
+
+
+class DamagedError(WorkspaceError):
+    """A file of the workspace holds what it cannot hold."""
+
+
 class PersonaNotFoundError(InnerCouncilError):
     """No persona of that name is in the workspace."""
 

@@ -10,9 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from innercouncil.model.errors import WorkspaceError
+import msgspec
+
+from innercouncil.model.errors import DamagedError, InnerCouncilError, WorkspaceError
 from innercouncil.model.persona import Change
 from innercouncil.store.backups import back_up, forget_deleted
+from innercouncil.store.database_errors import damaged, trouble
 
 _CHEAP: Final = 4 << 20
 """Bytes of a database that is looked through whenever it is opened; `doctor` and `backup list` look through any."""
@@ -181,38 +184,59 @@ MIGRATIONS: Final = (
 class Database:
     """An open council.db, for one process and many threads; every block is a transaction.
 
+    A file that was damaged, moved or replaced under it is let go: whoever restores a copy finds nobody holding the file,
+    and the next block opens what is there then.
+
     Raises WorkspaceError where the file cannot be used or was made by a newer version.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.RLock()
-        self._connection = _open(path)
+        self._connection: sqlite3.Connection | None = _open(path)
+        self._file = _identity(path)
+        self._blocks, self._opened = 0, 1
+        self._suspect, self._closed = False, False
+        self._refused: tuple[object, str] | None = None
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Commit at the end of the block, roll back when it raises."""
-        with self._lock:
+        with self.reading() as db:
+            db.execute("BEGIN IMMEDIATE")
             try:
-                self._connection.execute("BEGIN IMMEDIATE")
-                try:
-                    yield self._connection
-                    self._connection.execute("COMMIT")
-                except BaseException:
-                    if self._connection.in_transaction:  # a full disk has SQLite roll back by itself
-                        self._connection.execute("ROLLBACK")
-                    raise
-            except sqlite3.Error as error:
-                raise WorkspaceError(_told(self.path, error)) from error
+                yield db
+                db.execute("COMMIT")
+            except BaseException:
+                if db.in_transaction:  # a full disk has SQLite roll back by itself
+                    db.execute("ROLLBACK")
+                raise
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """Read without locking out others."""
         with self._lock:
+            db = self._there()
+            self._blocks += 1
             try:
-                yield self._connection
+                yield db
             except sqlite3.Error as error:
-                raise WorkspaceError(_told(self.path, error)) from error
+                told = trouble(self.path, error)
+                self._suspect |= isinstance(told, DamagedError)
+                raise told from error
+            except InnerCouncilError:
+                raise
+            except msgspec.MsgspecError as error:
+                raise DamagedError(damaged(self.path, "a record cannot be read")) from error
+            except Exception as error:  # a row may hold anything where a page was overwritten
+                if found := _unsound(db):
+                    self._suspect = True
+                    raise DamagedError(damaged(self.path, found)) from error
+                raise
+            finally:
+                self._blocks -= 1
+                if not self._blocks and (self._suspect or (not self._closed and db.in_transaction)):
+                    self._let_go()
 
     def setting(self, name: str) -> str | None:
         """A setting of the workspace, None where it was never made."""
@@ -228,24 +252,88 @@ class Database:
             else:
                 db.execute("INSERT OR REPLACE INTO setting (name, value) VALUES (?, ?)", (name, value))
 
-    def state(self) -> tuple[int, int]:
-        """Another pair whenever anything was written, by this process or by another one."""
+    def state(self) -> tuple[int, int, int]:
+        """Another one whenever anything was written, by this process or by another one."""
         with self.reading() as db:
-            return int(db.execute("PRAGMA data_version").fetchone()[0]), db.total_changes
+            return self._opened, int(db.execute("PRAGMA data_version").fetchone()[0]), db.total_changes
 
     def wipe(self) -> None:
         """Bring deletions from the write-ahead log into the file, so that nothing of what was deleted is left on disk."""
-        with self._lock:
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with self.reading() as db:
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         forget_deleted(self.path)
+
+    def suspect(self) -> None:
+        """Damage was seen by somebody else: let the file go, and look all through it before it is used again."""
+        with self._lock:
+            self._suspect = True
+            if not self._blocks:
+                self._let_go()
 
     def close(self) -> None:
         """Close the file."""
         with self._lock:
-            self._connection.close()
+            self._closed = True
+            if self._connection is not None:
+                self._connection.close()
+
+    def _there(self) -> sqlite3.Connection:
+        """The connection to the file that bears the name now. Raises WorkspaceError."""
+        if self._blocks or self._closed:
+            if self._connection is None:
+                raise WorkspaceError(f"{self.path} was closed already; start again.")
+            return self._connection
+        now = _identity(self.path)
+        if self._connection is not None and now == self._file:
+            return self._connection
+        if self._connection is not None:
+            # What is not in the file yet goes into the one it belongs to, and the new one meets an empty log.
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._let_go()
+        if now is None:
+            raise WorkspaceError(
+                f"{self.path} was moved or deleted while innercouncil had it open; put it back, or take a copy with "
+                f"`innercouncil backup restore --workspace {self.path.parent}`."
+            )
+        if self._refused and self._refused[0] == _looks(self.path):
+            raise DamagedError(self._refused[1])
+        try:
+            self._connection = _open(self.path, thorough=self._suspect)
+        except DamagedError as error:
+            self._refused = _looks(self.path), str(error)
+            raise
+        self._file, self._suspect, self._refused = _identity(self.path), False, None
+        self._opened += 1
+        return self._connection
+
+    def _let_go(self) -> None:
+        if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.close()
+        if not self._closed:
+            self._connection = None
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file bears the name; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _looks(path: Path) -> object:
+    """Another value once the file was restored or written to."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _open(path: Path, *, thorough: bool = False) -> sqlite3.Connection:
     # Never by a plain open(): closing it would drop this process's locks on the file, and another process that closes the database
     # would take the write-ahead log away under those who use it (sqlite.org/howtocorrupt.html, 2.2).
     try:
@@ -260,11 +348,12 @@ def _open(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute("PRAGMA secure_delete=ON")
-        _look_through(connection, path)
+        if thorough or path.stat().st_size <= _CHEAP:
+            _look_through(connection, path)
         _migrate(connection, path)
     except (OSError, sqlite3.Error) as error:
         connection.close()
-        raise WorkspaceError(_told(path, error)) from error
+        raise trouble(path, error) from error
     except BaseException:
         connection.close()
         raise
@@ -272,11 +361,17 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _look_through(connection: sqlite3.Connection, path: Path) -> None:
-    if path.stat().st_size > _CHEAP:
-        return
-    found = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
-    if found != "ok":
-        raise WorkspaceError(_broken(path, " ".join(found.split())))
+    if found := _unsound(connection):
+        raise DamagedError(damaged(path, found))
+
+
+def _unsound(connection: sqlite3.Connection) -> str:
+    """What SQLite's own check finds, empty where the file is sound."""
+    try:
+        found = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+    except sqlite3.Error as error:
+        return "" if isinstance(error, sqlite3.ProgrammingError) else str(error)
+    return "" if found == "ok" else " ".join(found.split())
 
 
 @contextlib.contextmanager
@@ -285,27 +380,9 @@ def _connect(path: Path) -> Iterator[sqlite3.Connection]:
     try:
         yield connection
     except sqlite3.Error as error:
-        raise WorkspaceError(_told(path, error)) from error
+        raise trouble(path, error) from error
     finally:
         connection.close()
-
-
-def _told(path: Path, error: Exception) -> str:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return _broken(path, str(error))
-    if code == sqlite3.SQLITE_FULL:
-        return f"Cannot write {path}: the disk is full; free some space and try again: everything saved before is kept."
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return f"Cannot use {path}: another program is writing to it; wait for it or close it, then try again."
-    return f"Cannot use {path}: {error}; check the disk and the folder's rights, then try again."
-
-
-def _broken(path: Path, why: str) -> str:
-    return (
-        f"{path} is damaged ({why}); `innercouncil backup list --workspace {path.parent}` shows the copies to go back to, "
-        "`innercouncil backup restore` takes one."
-    )
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:

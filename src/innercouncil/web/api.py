@@ -27,11 +27,12 @@ from innercouncil.app.messages import find_message
 from innercouncil.llm.select import FORMS, parse_model
 from innercouncil.model.card import CARD_FORMATS, CardFormat, Original, PersonaCard, PersonaVersion, SeatedPersona
 from innercouncil.model.council import Attachment, CouncilOptions, PersonVote, SessionRecord, SessionSummary
-from innercouncil.model.errors import DeclinedError, NothingToDiscoverError, UsageError, WorkspaceError
+from innercouncil.model.errors import DeclinedError, NothingToDiscoverError, UsageError
 from innercouncil.model.persona import Change, Discovery, Persona
 from innercouncil.model.ports import ChatRequest, ChatTurn
 from innercouncil.model.slug import is_device
 from innercouncil.model.tokens import estimate_tokens
+from innercouncil.store.workspace import disk_errors
 from innercouncil.web.http import check_file, event_stream, read_file
 from innercouncil.web.jobs import Job, Jobs, JobWatcher
 from innercouncil.web.markdown import to_html
@@ -584,13 +585,14 @@ async def import_export(house: House, request: Request) -> JobOut:
     upload = folder / (name if name and not is_device(name) else "conversations.json")
     jobs_of(request).check_free()
     try:
-        folder.mkdir(parents=True)
-        with upload.open("wb") as out:
-            async for part in request.stream():
-                out.write(part)
-    except OSError as error:
+        with disk_errors(upload):
+            folder.mkdir(parents=True)
+            with upload.open("wb") as out:
+                async for part in request.stream():
+                    out.write(part)
+    except BaseException:  # also where the browser went away
         shutil.rmtree(folder, ignore_errors=True)
-        raise WorkspaceError(f"Cannot keep the upload: {error.strerror}; free disk space and try again.") from error
+        raise
 
     def work(watcher: JobWatcher) -> None:
         from innercouncil.app.discover import discover_personas

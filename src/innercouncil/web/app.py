@@ -26,10 +26,10 @@ import innercouncil.web.api_tune_adapter
 import innercouncil.web.api_worth  # noqa: F401 - they add their endpoints to the table
 from innercouncil.app.council import House
 from innercouncil.app.dashboard import Figures
-from innercouncil.model.errors import UsageError
+from innercouncil.model.errors import DamagedError, InnerCouncilError, UsageError
 from innercouncil.store.workspace import Workspace
 from innercouncil.web import api, pages, v1
-from innercouncil.web.http import LOG, LocalOnly, json_response, problem_response
+from innercouncil.web.http import LocalOnly, NoTraceback, json_response, problem_response, status_of
 from innercouncil.web.jobs import Jobs
 
 HOST = "127.0.0.1"
@@ -59,8 +59,8 @@ def build(workspace: Workspace, *, port: int) -> Starlette:
             *v1.routes(),
             Mount("/static", StaticFiles(packages=[("innercouncil.web", "static")])),
         ],
-        middleware=[Middleware(LocalOnly, port=port)],
-        exception_handlers={HTTPException: _http_problem, Exception: _crash},
+        middleware=[Middleware(LocalOnly, port=port), Middleware(NoTraceback)],
+        exception_handlers={HTTPException: _http_problem, InnerCouncilError: _problem},
         lifespan=lifespan,
     )
 
@@ -120,14 +120,22 @@ async def _openapi(_request: Request) -> Response:
 async def _http_problem(request: Request, error: Any) -> Response:
     sentences = {404: "There is nothing at this address.", 405: "This address does not take such a request."}
     sentence = sentences.get(error.status_code, str(error.detail))
-    if request.method == "GET" and not request.url.path.startswith(("/api/", "/v1/", "/static/")):
+    if _is_page(request):
         return pages.problem_page(error.status_code, sentence)
     response = problem_response(error.status_code, sentence)
     response.headers.update(error.headers or {})
     return response
 
 
-async def _crash(_request: Request, error: Exception) -> Response:
-    # Neither the message nor the traceback: both may hold a person's text.
-    LOG.error("request failed: %s", type(error).__name__)
-    return problem_response(500, "Something went wrong inside innercouncil; nothing that was saved is lost.")
+async def _problem(request: Request, error: Any) -> Response:
+    if isinstance(error, DamagedError):
+        request.app.state.house.database.suspect()
+    if request.url.path.startswith("/v1/"):
+        return v1.problem(error)
+    if _is_page(request):
+        return pages.problem_page(status_of(error), str(error))
+    return problem_response(status_of(error), str(error))
+
+
+def _is_page(request: Request) -> bool:
+    return request.method == "GET" and not request.url.path.startswith(("/api/", "/v1/", "/static/"))

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from innercouncil.model.errors import (
     AbTestNotFoundError,
     BackendError,
+    DiskFullError,
     InnerCouncilError,
     PersonaNotFoundError,
     SessionNotFoundError,
     UsageError,
+    WorkspaceError,
 )
 
 LOG: Final = logging.getLogger("innercouncil.web")
@@ -86,6 +89,40 @@ class LocalOnly:
         return ""
 
 
+class NoTraceback:
+    """What nobody foresaw becomes one sentence too; neither its message nor a traceback is logged: both may hold a person's text."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, whatever happens."""
+        begun = False
+
+        async def sending(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sending)
+        except ClientDisconnect:
+            return
+        except Exception as error:
+            if scope["type"] != "http":
+                raise
+            LOG.error("request failed: %s", type(error).__name__)  # noqa: TRY400 - see above
+            if begun:
+                return  # the server closes the connection, and the browser sees that something is missing
+            status, sentence = 500, "Something went wrong inside innercouncil; nothing that was saved is lost."
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                status, sentence = (
+                    507,
+                    "The disk is full; free some space and try again: everything saved before is kept.",
+                )
+            await problem_response(status, sentence)(scope, receive, send)
+
+
 def json_response(data: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Data as JSON."""
     return Response(
@@ -102,7 +139,9 @@ def status_of(error: InnerCouncilError) -> int:
     """HTTP status of an error."""
     if isinstance(error, PersonaNotFoundError | SessionNotFoundError | AbTestNotFoundError):
         return 404
-    if isinstance(error, BackendError):
+    if isinstance(error, DiskFullError):
+        return 507
+    if isinstance(error, BackendError | WorkspaceError):
         return 503
     return 400 if isinstance(error, UsageError) else 422
 

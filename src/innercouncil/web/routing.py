@@ -12,8 +12,7 @@ from starlette.routing import Route
 
 from innercouncil import __version__
 from innercouncil.app.council import House
-from innercouncil.model.errors import InnerCouncilError
-from innercouncil.web.http import json_response, problem_response, read_json, status_of
+from innercouncil.web.http import json_response, read_json
 
 Handler = Callable[..., Awaitable[Any]]
 
@@ -100,7 +99,7 @@ def _operation(e: Endpoint, body: Any, answer: Any) -> dict[str, Any]:
     parameters += [{"name": n, "in": "query", "required": False, "schema": s} for n, s in e.query.items()]
     out: dict[str, Any] = {
         "summary": e.summary, "operationId": e.handler.__name__, "parameters": parameters,
-        "responses": {str(e.status): ok, **dict.fromkeys(("400", "403", "404", "422", "503"), problem)},
+        "responses": {str(e.status): ok, **dict.fromkeys(("400", "403", "404", "422", "503", "507"), problem)},
     }  # fmt: skip
     if body is not None:
         kind = "application/octet-stream" if e.body is bytes else "application/json"
@@ -111,11 +110,8 @@ def _operation(e: Endpoint, body: Any, answer: Any) -> dict[str, Any]:
 def _serve(e: Endpoint) -> Callable[[Request], Awaitable[Response]]:
     async def serve(request: Request) -> Response:
         house: House = request.app.state.house
-        try:
-            given = [] if e.body in (None, bytes) else [await read_json(request, e.body)]
-            result = await e.handler(house, request, *given)
-        except InnerCouncilError as error:
-            return problem_response(status_of(error), str(error))
+        given = [] if e.body in (None, bytes) else [await read_json(request, e.body)]
+        result = await e.handler(house, request, *given)
         if isinstance(result, Response):
             return result
         return Response(status_code=e.status) if e.returns is None else json_response(result, e.status)

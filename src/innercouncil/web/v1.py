@@ -70,29 +70,26 @@ async def _models(request: Request) -> Response:
 
 async def _completions(request: Request) -> Response:
     house: House = request.app.state.house
-    try:
-        asked: _Request = await read_json(request, _Request)
-        pieces = await _pieces(house, asked)
-        if asked.stream:
-            first = await anext(pieces, None)
-            usage = asked.stream_options is not None and asked.stream_options.include_usage
-            lines = _lines(asked.model, first, pieces, usage=usage)
-            return StreamingResponse(lines, media_type="text/event-stream", headers={"cache-control": "no-store"})
-        text, finish, used = "", "stop", Usage(0, 0)
-        async with contextlib.aclosing(pieces):
-            async for piece in pieces:
-                text += piece if isinstance(piece, str) else ""
-                if isinstance(piece, tuple):
-                    finish, used = piece
-        choice = {
-            "index": 0,
-            "message": {"role": "assistant", "content": text},
-            "finish_reason": finish,
-            "logprobs": None,
-        }
-        return json_response({**_head(asked.model, "chat.completion"), "choices": [choice], "usage": _usage(used)})
-    except InnerCouncilError as error:
-        return _problem(error)
+    asked: _Request = await read_json(request, _Request)
+    pieces = await _pieces(house, asked)
+    if asked.stream:
+        first = await anext(pieces, None)
+        usage = asked.stream_options is not None and asked.stream_options.include_usage
+        lines = _lines(asked.model, first, pieces, usage=usage)
+        return StreamingResponse(lines, media_type="text/event-stream", headers={"cache-control": "no-store"})
+    text, finish, used = "", "stop", Usage(0, 0)
+    async with contextlib.aclosing(pieces):
+        async for piece in pieces:
+            text += piece if isinstance(piece, str) else ""
+            if isinstance(piece, tuple):
+                finish, used = piece
+    choice = {
+        "index": 0,
+        "message": {"role": "assistant", "content": text},
+        "finish_reason": finish,
+        "logprobs": None,
+    }
+    return json_response({**_head(asked.model, "chat.completion"), "choices": [choice], "usage": _usage(used)})
 
 
 async def _pieces(house: House, asked: _Request) -> AsyncGenerator[Any, None]:
@@ -221,7 +218,8 @@ def _error(error: InnerCouncilError) -> dict[str, Any]:
     return {"error": {"message": str(error), "type": kind, "code": None, "param": None}}
 
 
-def _problem(error: InnerCouncilError) -> Response:
+def problem(error: InnerCouncilError) -> Response:
+    """An error in the form of OpenAI's."""
     return json_response(_error(error), status_of(error))
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 FAULTS = ("500", "429", "drop", "cut", "garbage", "empty", "refusal", "slow", "")
@@ -46,6 +49,8 @@ class FaultyServer:
             fault = self._random.choice(FAULTS) if self._random.random() < self._share else ""
         if fault == "drop":
             return
+        if fault == "hang":  # it says nothing more, and never closes
+            await asyncio.Event().wait()
         if fault in ("500", "429"):
             extra = "Retry-After: 0\r\n" if fault == "429" else ""
             writer.write(f"HTTP/1.1 {fault} Oh\r\n{extra}Content-Length: 2\r\nConnection: close\r\n\r\n{{}}".encode())
@@ -81,3 +86,25 @@ class FaultyServer:
         field = "ranking" if "ranking" in schema["properties"] else "choice"
         value = self._random.choice(schema["properties"][field]["enum"])
         return json.dumps({"reason": "It is clearer.", field: value} if field == "ranking" else {field: value})
+
+
+@contextlib.contextmanager
+def beside(server: FaultyServer) -> Iterator[FaultyServer]:
+    """The server in a thread of its own, for a test that is not asynchronous."""
+    ready, ends = threading.Event(), list[tuple[asyncio.AbstractEventLoop, asyncio.Event]]()
+
+    async def run() -> None:
+        async with server:
+            ends.append((asyncio.get_running_loop(), asyncio.Event()))
+            ready.set()
+            await ends[0][1].wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(run()))
+    thread.start()
+    ready.wait(10)
+    try:
+        yield server
+    finally:
+        loop, end = ends[0]
+        loop.call_soon_threadsafe(end.set)
+        thread.join()
