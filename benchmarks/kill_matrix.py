@@ -2,7 +2,8 @@
 
     uv run python benchmarks/kill_matrix.py [NAME ...] [--most 1000]
 
-NAME is discover, rename, merge, import, prepare, migration or vote; without one all are taken.
+NAME is discover, rename, merge, import, prepare, migration, vote, rename-seated, merge-seated, undo-seated, edit-seated, ask,
+run-questions, write, backup-make, backup-restore, seat or unseat; without one all are taken.
 """
 
 from __future__ import annotations
@@ -16,8 +17,30 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from conftest import EXAMPLE, run
-from kill_cases import cases, killed_and_again, uninterrupted
+from kill_cases import Case, cases, killed_and_again, uninterrupted
+from kill_cases_asked import asked_cases
 from kill_points import some
+
+
+def matrix(name: str, case: Case, base: Path, folder: Path, most: int) -> int:
+    """Kill one command at its writes, say how it ended, and how many ends were other ones."""
+    began, wrong = time.monotonic(), []
+    writes, whole = uninterrupted(case, base, folder)
+    points = some(writes, most)
+    for point in points:
+        try:
+            same = killed_and_again(case, base, folder, point) == whole
+        except AssertionError as error:
+            print(f"  {error}")
+            same = False
+        if not same:
+            wrong.append(point)
+    seconds = time.monotonic() - began
+    print(
+        f"{name}: {writes} writes, killed at {len(points)}, other end at {wrong or 'none'} ({seconds:.0f} s)",
+        flush=True,
+    )
+    return len(wrong)
 
 
 def main() -> int:
@@ -29,26 +52,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder) / "base" / "data"
         slugs = [p.slug for p in run(EXAMPLE, base, bootstraps=4).discovery.personas]
-        for name, case in cases(slugs).items():
-            if given.names and name not in given.names:
-                continue
-            began, wrong = time.monotonic(), []
-            writes, whole = uninterrupted(case, base, Path(folder) / name)
-            points = some(writes, given.most)
-            for point in points:
-                try:
-                    same = killed_and_again(case, base, Path(folder) / name, point) == whole
-                except AssertionError as error:
-                    print(f"  {error}")
-                    same = False
-                if not same:
-                    wrong.append(point)
-            seconds = time.monotonic() - began
-            print(
-                f"{name}: {writes} writes, killed at {len(points)}, other end at {wrong or 'none'} ({seconds:.0f} s)",
-                flush=True,
-            )
-            bad += len(wrong)
+        with asked_cases(slugs, Path(folder)) as asked:
+            for name, case in (cases(slugs) | asked).items():
+                if not given.names or name in given.names:
+                    bad += matrix(name, case, base, Path(folder) / name, given.most)
     return 1 if bad else 0
 
 

@@ -22,7 +22,8 @@ import os, runpy, signal, sqlite3, sys
 point, log, root, code = int(sys.argv[1]), sys.argv[2], os.path.realpath(sys.argv[3]), sys.argv[4]
 me, seen = os.getpid(), 0
 def mine(path):
-    return isinstance(path, (str, bytes, os.PathLike)) and os.path.realpath(os.fsdecode(path)).startswith(root)
+    beside = os.path.join(os.path.dirname(root), "loras")
+    return isinstance(path, (str, bytes, os.PathLike)) and os.path.realpath(os.fsdecode(path)).startswith((root, beside))
 def write(what):
     global seen
     if os.getpid() != me:
@@ -36,7 +37,9 @@ def statement(sql):
 def hook(event, args):
     if event == "open" and args[2] & (os.O_WRONLY | os.O_RDWR) and mine(args[0]):
         write(args[0])
-    elif event in ("os.rename", "os.remove", "shutil.copyfile") and mine(args[0]):
+    elif event in ("os.rename", "os.remove", "os.link", "shutil.copyfile") and mine(args[0]):
+        write(args[0])
+    elif event == "sqlite3.connect" and "mode=rwc" in str(args[0]):
         write(args[0])
 connect = sqlite3.connect
 def traced(*args, **named):

@@ -40,7 +40,7 @@ def way_of(discovery: Discovery) -> Way:
 
 
 def changed(workspace: Workspace, change: Change) -> None:
-    """Record a change of the person."""
+    """Record a change of the person; the next run writes what follows from it."""
     database.add_change(workspace.database, change)
 
 

@@ -34,6 +34,7 @@ def sync_personas(workspace: Workspace, cards: CardStore, *, overwrite: frozense
     """
     discovery = load_discovery(workspace)
     generated = _generated(workspace)
+    _catch_up(cards, frozenset(generated))
     known = {p.source for p in cards.all(archived=True)}
     synced = cards.sync(
         {
@@ -76,6 +77,18 @@ def newest_prompt(workspace: Workspace, cards: CardStore, slug: str) -> str:
     seated = cards.get(slug)
     found = _generated(workspace).get(seated.source or "")
     return found.text if found else seated.card.system
+
+
+def _catch_up(cards: CardStore, there: frozenset[str]) -> None:
+    """Where a renaming was cut off before the council's persona followed, it follows now: it is no new persona."""
+    made = cards.unfinished()
+    if made is None or made.change.action != "rename":
+        return
+    old, new = made.change.slug, slug_of(made.change.value)
+    if made.undone:
+        old, new = new, old
+    if new in there and old not in there:
+        cards.follow(old, new)
 
 
 def follow_change(workspace: Workspace, cards: CardStore, change: Change, *, undone: bool = False) -> None:

@@ -12,11 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from innercouncil.app.discover import rebuild_personas
-from innercouncil.app.findings import changed, load_discovery
+from innercouncil.app.changes import finish_earlier, make_change, take_back
+from innercouncil.app.findings import load_discovery
 from innercouncil.app.helper_model import Price
-from innercouncil.app.personas import follow_change
-from innercouncil.app.settings import settings_of
 from innercouncil.app.written_prompts import Offered, Which, choices_of, offered_prompt, write_prompts
 from innercouncil.cli.discover import persona_row
 from innercouncil.cli.helper import LLM_OPTIONS, Choice, chosen_model
@@ -27,8 +25,6 @@ from innercouncil.cli.terminal import print_json as _print_json
 from innercouncil.model.errors import PersonaNotFoundError, UsageError
 from innercouncil.model.persona import Change, Discovery, Persona
 from innercouncil.model.slug import slug_of
-from innercouncil.store import database
-from innercouncil.store.cards import CardStore
 from innercouncil.store.workspace import Workspace
 
 
@@ -99,6 +95,7 @@ def _print_persona(p: Persona) -> None:
 def edit(slug: str, workspace: Path, source: TextIO | None) -> None:
     """Write the persona's system prompt yourself; the generated one stays in generated_prompts.json's evidence."""
     ws = Workspace(workspace)
+    _finish_earlier(ws)
     persona = _find(load_discovery(ws), slug)
     text = source.read() if source is not None else click.edit(persona.prompt.text, extension=".md")
     if text is None or text.strip() == persona.prompt.text.strip():
@@ -116,14 +113,17 @@ def edit(slug: str, workspace: Path, source: TextIO | None) -> None:
 def rename(slug: str, name: str, workspace: Path) -> None:
     """Give a persona another name."""
     ws = Workspace(workspace)
+    name = " ".join(_clean(name).split())
+    change = Change(action="rename", slug=slug, value=name)
+    if _finish_earlier(ws, change):
+        return
     discovery = load_discovery(ws)
     _find(discovery, slug)
-    name = " ".join(_clean(name).split())
     if not name or len(name) > 80:
         raise UsageError("A name has 1 to 80 characters; give a shorter one.")
     if slug_of(name) != slug and any(p.slug == slug_of(name) for p in discovery.personas):
         raise UsageError(f"Another persona is called {name} already; choose a different name.")
-    _change(ws, Change(action="rename", slug=slug, value=name))
+    _change(ws, change)
 
 
 @personas.command(epilog="Example: innercouncil personas merge code-builder software-debugger --name Engineer")
@@ -134,12 +134,15 @@ def rename(slug: str, name: str, workspace: Path) -> None:
 def merge(slug: str, other: str, workspace: Path, name: str) -> None:
     """Make one persona out of two."""
     ws = Workspace(workspace)
+    change = Change(action="merge", slug=slug, other=other, value=" ".join(_clean(name).split())[:80])
+    if _finish_earlier(ws, change):
+        return
     discovery = load_discovery(ws)
     _find(discovery, slug)
     _find(discovery, other)
     if slug == other:
         raise UsageError("A persona cannot be merged with itself; name two different ones.")
-    _change(ws, Change(action="merge", slug=slug, other=other, value=" ".join(_clean(name).split())[:80]))
+    _change(ws, change)
 
 
 @personas.command(epilog="Example: innercouncil personas split story-writer")
@@ -148,8 +151,11 @@ def merge(slug: str, other: str, workspace: Path, name: str) -> None:
 def split(slug: str, workspace: Path) -> None:
     """Divide a persona into two."""
     ws = Workspace(workspace)
+    change = Change(action="split", slug=slug)
+    if _finish_earlier(ws, change):
+        return
     _find(load_discovery(ws), slug)
-    _change(ws, Change(action="split", slug=slug))
+    _change(ws, change)
 
 
 @personas.command(epilog="Example: innercouncil personas drop story-writer")
@@ -158,11 +164,14 @@ def split(slug: str, workspace: Path) -> None:
 def drop(slug: str, workspace: Path) -> None:
     """Take a persona out; its messages stay, without a persona."""
     ws = Workspace(workspace)
+    change = Change(action="drop", slug=slug)
+    if _finish_earlier(ws, change):
+        return
     discovery = load_discovery(ws)
     _find(discovery, slug)
     if len(discovery.personas) == 1:
         raise UsageError("This is the last persona; a council needs at least one.")
-    _change(ws, Change(action="drop", slug=slug))
+    _change(ws, change)
 
 
 @personas.command(epilog="Example: innercouncil personas write --llm ollama --llm-model qwen2.5:7b")
@@ -216,6 +225,7 @@ def diff(slug: str, workspace: Path, as_json: bool) -> None:
 def choose(slug: str, which: Which, workspace: Path, with_name: bool) -> None:
     """Give a persona the prompt a model wrote, or the offline one again; `personas undo` takes it back."""
     ws = Workspace(workspace)
+    _finish_earlier(ws)
     _find(load_discovery(ws), slug)
     for change in choices_of(ws, slug, which, with_name=with_name):
         _change(ws, change)
@@ -242,35 +252,35 @@ def _print_offer(offered: Offered, *, with_diff: bool) -> None:
 def undo(workspace: Path) -> None:
     """Take back your latest change."""
     ws = Workspace(workspace)
-    with ws.lock():
-        change = database.undo_change(ws.database)
+    with StageProgress() as watcher:
+        earlier = finish_earlier(ws, watcher)
+        change = earlier.change if earlier and earlier.undone else take_back(ws, watcher)
     if change is None:
         click.echo("There is no change to take back.", err=True)
         return
-    with StageProgress() as watcher:
-        rebuild_personas(ws, settings_of(load_discovery(ws)), watcher)
-    _follow(ws, change, undone=True)
     click.echo(_clean(f"Took back: {change.action} {change.slug}."), err=True)
 
 
 def _change(ws: Workspace, change: Change) -> None:
-    with ws.lock():  # refused before anything is recorded
-        changed(ws, change)
     with StageProgress() as watcher:
-        outcome = rebuild_personas(ws, settings_of(load_discovery(ws)), watcher)
-    _follow(ws, change)
-    click.echo("Now: " + ", ".join(p.slug for p in outcome.discovery.personas), err=True)
+        make_change(ws, change, watcher)
+    _tell(ws)
 
 
-def _follow(ws: Workspace, change: Change, *, undone: bool = False) -> None:
-    """The council's personas, where there are any yet, follow."""
-    opened = database.Database(ws.database)
-    try:
-        cards = CardStore(opened)
-        if cards.all(archived=True):
-            follow_change(ws, cards, change, undone=undone)
-    finally:
-        opened.close()
+def _finish_earlier(ws: Workspace, change: Change | None = None) -> bool:
+    """Finish what an earlier command was cut off in, and say whether that was this very change."""
+    with StageProgress() as watcher:
+        earlier = finish_earlier(ws, watcher)
+    same = earlier is not None and earlier == (change, False)
+    if same:
+        _tell(ws)
+    elif earlier is not None:
+        click.echo(f"First finished what was cut off: {earlier.change.action} {_clean(earlier.change.slug)}.", err=True)
+    return same
+
+
+def _tell(ws: Workspace) -> None:
+    click.echo("Now: " + ", ".join(p.slug for p in load_discovery(ws).personas), err=True)
 
 
 def _find(discovery: Discovery, slug: str) -> Persona:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+import psutil
 
 from innercouncil.model.errors import WorkspaceError
 from innercouncil.store.workspace import disk_errors, sync_folder
@@ -128,15 +130,25 @@ def _move_aside(database: Path, aside: Path) -> bool:
         part = database.with_name(database.name + suffix)
         if part.exists():
             aside.parent.mkdir(parents=True, exist_ok=True)
-            part.replace(aside.with_name(aside.name + suffix))
+            _also_or_instead(part, aside.with_name(aside.name + suffix), also=not suffix)
     return there
+
+
+def _also_or_instead(path: Path, other: Path, *, also: bool) -> None:
+    """Give a file another name; with `also` it keeps its own, where the disk can do that, so that it is never missing there."""
+    if also:
+        with contextlib.suppress(OSError):
+            os.link(path, other)
+            return
+    path.replace(other)
 
 
 def _copy(source: Path, target: Path) -> None:
     """SQLite's backup of `source`, whole under its name or not there at all."""
-    part = target.with_name(f".{target.name.lstrip('.')}.copying")
+    part = target.with_name(f".{target.name.lstrip('.')}.{os.getpid()}.copying")
     with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
+        _drop_leftovers(target.parent)
         try:
             with _told(source), _opened(source, "ro") as old, _opened(part, "rwc") as new:
                 old.backup(new)
@@ -147,6 +159,14 @@ def _copy(source: Path, target: Path) -> None:
                 part.unlink(missing_ok=True)
             raise
         sync_folder(target.parent)
+
+
+def _drop_leftovers(folder: Path) -> None:
+    """Take out what killed processes left half-copied."""
+    for left in folder.glob(".*.copying"):
+        pid = left.name.split(".")[-2]
+        if not (pid.isdigit() and psutil.pid_exists(int(pid))):
+            left.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import msgspec
 
 from innercouncil.model.card import PersonaCard, PersonaVersion, SeatedPersona
 from innercouncil.model.errors import PersonaNotFoundError, UsageError
-from innercouncil.store.database import Database
+from innercouncil.store.database import Database, Made, unfinished_in
 
 Reason = Literal["generated", "edited", "imported", "duplicated", "created", "undone"]
 Origin = Literal["discovered", "created", "imported", "duplicated"]
@@ -55,6 +55,11 @@ class CardStore:
                 (slug,),
             )
             return [_version(row) for row in rows]
+
+    def unfinished(self) -> Made | None:
+        """The change of discovery's personas that was cut off, None where none was."""
+        with self._db.reading() as db:
+            return unfinished_in(db)
 
     def generated(self, slug: str) -> str | None:
         """The prompt discovery wrote for it last, None for personas that were not discovered."""

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -202,15 +202,8 @@ class Database:
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Commit at the end of the block, roll back when it raises."""
-        with self.reading() as db:
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                yield db
-                db.execute("COMMIT")
-            except BaseException:
-                if db.in_transaction:  # a full disk has SQLite roll back by itself
-                    db.execute("ROLLBACK")
-                raise
+        with self.reading() as db, _together(db):
+            yield db
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -430,10 +423,23 @@ def changes(path: Path) -> list[Change]:
     return [Change(action=a, slug=s, value=v, other=o) for a, s, v, o in rows]
 
 
-def add_change(path: Path, change: Change) -> None:
-    """Record a change; the newest one made again, as after a kill, changes nothing and would have to be undone twice."""
+class Made(NamedTuple):
+    """A change that was made, or taken back."""
+
+    change: Change
+    undone: bool
+
+
+_UNFINISHED: Final = "unfinished_change"
+
+
+def add_change(path: Path, change: Change, *, begins: bool = False) -> None:
+    """Record a change; the newest one made again, as after a kill, changes nothing and would have to be undone twice.
+
+    With `begins` it is known as unfinished until `finish_change`, whatever ends the process in between.
+    """
     values = (change.action, change.slug, change.value, change.other)
-    with _connect(path) as connection:
+    with _connect(path) as connection, _together(connection):
         newest = connection.execute(
             "SELECT action, slug, value, other FROM persona_change ORDER BY id DESC LIMIT 1"
         ).fetchone()
@@ -442,17 +448,58 @@ def add_change(path: Path, change: Change) -> None:
                 "INSERT INTO persona_change (made_at, action, slug, value, other) VALUES (?, ?, ?, ?, ?)",
                 (datetime.now(UTC).isoformat(timespec="seconds"), *values),
             )
+        if begins:
+            _begin(connection, Made(change, undone=False))
 
 
 def undo_change(path: Path) -> Change | None:
-    """Take back the newest change and return it, None where there is none."""
+    """Take back the newest change and return it, None where there is none; it is unfinished until `finish_change`."""
     if not path.exists():
         return None
-    with _connect(path) as connection:
+    with _connect(path) as connection, _together(connection):
         row = connection.execute(
             "SELECT id, action, slug, value, other FROM persona_change ORDER BY id DESC LIMIT 1"
         ).fetchone()
         if row is None:
             return None
         connection.execute("DELETE FROM persona_change WHERE id = ?", (row[0],))
-    return Change(action=row[1], slug=row[2], value=row[3], other=row[4])
+        change = Change(action=row[1], slug=row[2], value=row[3], other=row[4])
+        _begin(connection, Made(change, undone=True))
+    return change
+
+
+def unfinished(path: Path) -> Made | None:
+    """The change that something cut off before all that follows from it was there."""
+    if not path.exists():
+        return None
+    with _connect(path) as connection:
+        return unfinished_in(connection)
+
+
+def unfinished_in(connection: sqlite3.Connection) -> Made | None:
+    """The same, of an open database."""
+    row = connection.execute("SELECT value FROM setting WHERE name = ?", (_UNFINISHED,)).fetchone()
+    return msgspec.json.decode(row[0], type=Made) if row else None
+
+
+def finish_change(path: Path) -> None:
+    """All that follows from the newest change is there."""
+    with _connect(path) as connection:
+        connection.execute("DELETE FROM setting WHERE name = ?", (_UNFINISHED,))
+
+
+def _begin(connection: sqlite3.Connection, made: Made) -> None:
+    value = msgspec.json.encode(made).decode()
+    connection.execute("INSERT OR REPLACE INTO setting (name, value) VALUES (?, ?)", (_UNFINISHED, value))
+
+
+@contextlib.contextmanager
+def _together(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # a full disk has SQLite roll back by itself
+            connection.execute("ROLLBACK")
+        raise

@@ -21,7 +21,7 @@ from innercouncil.app import personas as people
 from innercouncil.app.council import House, options_from
 from innercouncil.app.council_settings import CouncilSettings
 from innercouncil.app.doctor import Found, Line, examine, list_models, pull_model
-from innercouncil.app.findings import changed, load_discovery
+from innercouncil.app.findings import load_discovery
 from innercouncil.app.helper_model import DEFAULT_BUDGET, HelperModel, Offer
 from innercouncil.app.messages import find_message
 from innercouncil.llm.select import FORMS, parse_model
@@ -740,14 +740,12 @@ def rebuild(house: House, request: Request, *changes: Change) -> JobOut:
     """Apply the person's changes to the discovered personas, one after another, in a job."""
 
     def work(watcher: JobWatcher) -> None:
-        from innercouncil.app.discover import rebuild_personas
-        from innercouncil.app.settings import settings_of
+        from innercouncil.app.changes import finish_earlier, make_change
 
-        settings = settings_of(load_discovery(house.workspace))
+        earlier = finish_earlier(house.workspace, watcher)
         for change in changes:
-            changed(house.workspace, change)
-            rebuild_personas(house.workspace, settings, watcher)
-            people.follow_change(house.workspace, house.cards, change)
+            if earlier != (change, False):
+                make_change(house.workspace, change, watcher)
 
     return JobOut(jobs_of(request).start("personas", work).id)
 
