@@ -1,10 +1,12 @@
 """Hold many councils against a backend that fails at random, and see that nothing is lost and nothing piles up.
 
-    uv run python benchmarks/soak.py [--sessions 2000] [--share 0.2] [--at-once 4] [--seed 0]
+    uv run python benchmarks/soak.py [--sessions 2000] [--share 0.2] [--at-once 4] [--seed 0] [--patience 1]
 
 The sessions run through the real council code in one process, against a local HTTP server in another that speaks the
 OpenAI-compatible protocol and breaks a share of the requests, by seed: connection dropped, HTTP 500 and 429, a stream cut or
-garbled, no text, a refusal, a slow one, ballots that are no JSON. A share of the sessions is stopped in the middle and resumed.
+garbled, no text, a refusal, a slow one, ballots that are no JSON; and it hangs: never answers, or says no more in the middle,
+and keeps the connection. The council waits five minutes for an answer to begin and one for it to go on; here --patience
+seconds for either, or a soak would take days. A share of the sessions is stopped in the middle and resumed.
 Printed as JSON: how the sessions ended, memory (resident, after the first tenth and at the end, and its slope by least
 squares over all but the first tenth), open files, threads and child processes before and after. Exit code 1 where a session
 is missing or still running, a standing answer is empty, or files, threads or children are left.
@@ -32,10 +34,11 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from faulty_server import FaultyServer
+from faulty_server import FAULTS, HANGS, FaultyServer
 from innercouncil.app.council import House, options_from
 from innercouncil.app.council_settings import CouncilSettings
 from innercouncil.app.personas import create_persona
+from innercouncil.llm.openai_compatible import OpenAIModel
 from innercouncil.model.card import PersonaCard
 from innercouncil.model.council import Answered, SessionRecord
 from innercouncil.model.errors import InnerCouncilError
@@ -55,9 +58,10 @@ class BadBallots(FaultyServer):
 
 def serve(share: float, seed: int, told: Connection) -> None:
     async def run() -> None:
-        async with BadBallots(share, seed) as server:
+        async with BadBallots(share, seed, faults=(*FAULTS, *HANGS)) as server:
             told.send(server.port)
             await asyncio.to_thread(told.poll, None)
+            told.send(dict(server.met))
 
     asyncio.run(run())
 
@@ -171,7 +175,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--share", type=float, default=0.2, help="of the requests that fail")
     parser.add_argument("--at-once", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--patience", type=float, default=1.0, help="seconds of silence after which an answer is given up"
+    )
     given = parser.parse_args(argv)
+    waits = OpenAIModel.__init__.__kwdefaults__
+    assert waits is not None
+    waits |= {"first_token_s": given.patience, "stall_s": given.patience}
     here, there = multiprocessing.Pipe()
     server = multiprocessing.get_context("spawn").Process(target=serve, args=(given.share, given.seed, there))
     server.start()
@@ -180,7 +190,9 @@ def main(argv: list[str] | None = None) -> int:
             result = asyncio.run(soak(Path(folder), here.recv(), given.sessions, given.at_once, given.seed))
     finally:
         here.send("end")
+        met = here.recv()
         server.join(10)
+    result["requests"] = {"fine": met.pop("", 0), **dict(sorted(met.items()))}
     print(json.dumps(result, indent=2))
     return 0 if sound(result, given.at_once) else 1
 

@@ -7,18 +7,26 @@ import contextlib
 import json
 import random
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 FAULTS = ("500", "429", "drop", "cut", "garbage", "empty", "refusal", "slow", "")
+HANGS = ("hang", "stall")
+"""It never answers, or says no more in the middle; and never closes."""
+
+
+class _HangsError(Exception):
+    pass
 
 
 class FaultyServer:
     """Fails a share of its requests; `plan(body)` may say which fault a request meets instead."""
 
-    def __init__(self, share: float, seed: int = 0, plan: Any = None) -> None:
-        self._share, self._random, self._plan = share, random.Random(seed), plan
+    def __init__(self, share: float, seed: int = 0, plan: Any = None, faults: Sequence[str] = FAULTS) -> None:
+        self._share, self._random, self._plan, self._faults = share, random.Random(seed), plan, faults
         self.requests = 0
+        self.met: Counter[str] = Counter()
         self.port = 0
         self._server: asyncio.Server | None = None
 
@@ -36,6 +44,8 @@ class FaultyServer:
             head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
             length = int(head.partition("content-length:")[2].split()[0]) if "content-length:" in head else 0
             await self._answer(json.loads(await reader.readexactly(length) or b"{}"), writer)
+        except _HangsError:
+            await reader.read()  # until whoever asked has had enough
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
@@ -46,11 +56,12 @@ class FaultyServer:
         if self._plan is not None:
             fault = self._plan(body)
         else:
-            fault = self._random.choice(FAULTS) if self._random.random() < self._share else ""
+            fault = self._random.choice(self._faults) if self._random.random() < self._share else ""
+        self.met[fault] += 1
         if fault == "drop":
             return
-        if fault == "hang":  # it says nothing more, and never closes
-            await asyncio.Event().wait()
+        if fault == "hang":
+            raise _HangsError
         if fault in ("500", "429"):
             extra = "Retry-After: 0\r\n" if fault == "429" else ""
             writer.write(f"HTTP/1.1 {fault} Oh\r\n{extra}Content-Length: 2\r\nConnection: close\r\n\r\n{{}}".encode())
@@ -62,6 +73,9 @@ class FaultyServer:
         for at, piece in enumerate(pieces):
             if fault == "cut" and at == len(pieces) // 2:
                 return
+            if fault == "stall" and at == len(pieces) // 2:
+                await writer.drain()
+                raise _HangsError
             if fault == "slow":
                 await asyncio.sleep(0.01)
             writer.write(
