@@ -38,6 +38,7 @@ from innercouncil.model.ab import (
 from innercouncil.model.card import PersonaVersion
 from innercouncil.model.council import Answered, Council, CouncilOptions, Finished, Synthesised, Voted, Worker
 from innercouncil.model.errors import BackendError, InnerCouncilError, UsageError
+from innercouncil.model.plain_text import text_of
 from innercouncil.model.ports import ChatRequest, ChatTurn, Usage, complete
 from innercouncil.store.ab_tests import AbStore
 
@@ -165,7 +166,7 @@ def bundled_questions() -> list[str]:
 def questions_file(path: Path) -> list[str]:
     """The questions in a file. Raises UsageError."""
     try:
-        return read_questions(path.read_text("utf-8-sig"))
+        return read_questions(text_of(path.read_bytes()))
     except UnicodeDecodeError:
         raise UsageError(f"{path} is not UTF-8 text; save it as such.") from None
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from innercouncil.cli.given import GivenPath, given_text
 from innercouncil.cli.options import JSON, WORKSPACE, with_options
 from innercouncil.cli.terminal import asking, clean, in_house, print_json
 from innercouncil.model.ab import AbOptions, Choice, Trial
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from innercouncil.app.council import House
 
 _NAME = click.argument("name")
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FILE = GivenPath(exists=True, dir_okay=False)
 _KEYS: dict[str, Choice | None] = {"1": "first", "2": "second", "t": "tie", "q": None}
 
 
@@ -217,10 +218,7 @@ def _spec(slug: str, file: Path | None, council: str, adapter: str) -> VariantSp
 
     text = ""
     if file is not None:
-        try:
-            text = file.read_text("utf-8-sig")
-        except UnicodeDecodeError:
-            raise UsageError(f"{file} is not UTF-8 text; save it as such.") from None
+        text = given_text(file)
         if not text.strip():
             raise UsageError(f"{file} is empty; write at least one line.")
     return VariantSpec(

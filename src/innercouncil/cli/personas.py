@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TextIO
 
 import click
 import msgspec
@@ -19,6 +18,7 @@ from innercouncil.app.personas import follow_change
 from innercouncil.app.settings import settings_of
 from innercouncil.app.written_prompts import Offered, Which, choices_of, offered_prompt, write_prompts
 from innercouncil.cli.discover import persona_row
+from innercouncil.cli.given import GivenPath, given_text
 from innercouncil.cli.helper import LLM_OPTIONS, Choice, chosen_model
 from innercouncil.cli.options import JSON, WORKSPACE, with_options
 from innercouncil.cli.progress import StageProgress
@@ -93,14 +93,14 @@ def _print_persona(p: Persona) -> None:
 @click.option(
     "--file",
     "source",
-    type=click.File("r", encoding="utf-8"),
+    type=GivenPath(exists=True, dir_okay=False, dash=True),
     help="Take the prompt from a file, - for stdin (default: open your editor).",
 )
-def edit(slug: str, workspace: Path, source: TextIO | None) -> None:
+def edit(slug: str, workspace: Path, source: Path | None) -> None:
     """Write the persona's system prompt yourself; the generated one stays in generated_prompts.json's evidence."""
     ws = Workspace(workspace)
     persona = _find(load_discovery(ws), slug)
-    text = source.read() if source is not None else click.edit(persona.prompt.text, extension=".md")
+    text = given_text(source) if source is not None else click.edit(persona.prompt.text, extension=".md")
     if text is None or text.strip() == persona.prompt.text.strip():
         click.echo("Nothing changed.", err=True)
         return

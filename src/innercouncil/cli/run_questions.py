@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from innercouncil.cli.ask import named_options
+from innercouncil.cli.given import GivenPath
 from innercouncil.cli.options import JSON, WORKSPACE, with_options
 from innercouncil.cli.progress import StageProgress
 from innercouncil.cli.terminal import clean, in_house, print_json
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @click.command("run-questions", epilog="Example: innercouncil run-questions --bundled --limit 12 --baseline")
-@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.argument("file", required=False, type=GivenPath())
 @with_options(
     click.option("--bundled", is_flag=True, help="The sixty varied questions that come with innercouncil."),
     click.option("--from-history", type=click.IntRange(1, 10_000), metavar="N", help="N questions you began conversations with, of all personas in turn."),

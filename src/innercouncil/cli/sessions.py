@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from innercouncil.cli.given import GivenPath
 from innercouncil.cli.options import JSON, WORKSPACE
 from innercouncil.cli.terminal import asking, clean, in_house, print_json
 from innercouncil.model.errors import UsageError, WorkspaceError
@@ -110,7 +111,7 @@ def replay(session: str, personas: str, workspace: Path, as_json: bool) -> None:
 
 @sessions.command(epilog="Example: innercouncil sessions export last --output session.json")
 @_SESSION
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="File to write (default: stdout).")
+@click.option("--output", type=GivenPath(dir_okay=False), help="File to write (default: stdout).")
 @WORKSPACE
 def export(session: str, output: Path | None, workspace: Path) -> None:
     """Write a session as JSON."""
@@ -130,7 +131,7 @@ def export(session: str, output: Path | None, workspace: Path) -> None:
 
 
 @sessions.command("import", epilog="Example: innercouncil sessions import session.json")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=GivenPath(exists=True, dir_okay=False))
 @WORKSPACE
 def import_(file: Path, workspace: Path) -> None:
     """Keep a session that was exported here or elsewhere."""

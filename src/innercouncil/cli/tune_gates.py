@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from innercouncil.cli.given import GivenPath
 from innercouncil.cli.options import JSON, WORKSPACE, with_options
 from innercouncil.cli.progress import StageProgress
 from innercouncil.cli.terminal import clean, in_house, print_json
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from innercouncil.app.council import House
 
 _PERSONA: Final = click.option("--persona", required=True, metavar="SLUG", help="Whose adapter.")
-_FILE: Final = click.Path(path_type=Path, dir_okay=False)
+_FILE: Final = GivenPath(dir_okay=False)
 _STYLES: Final = {"pass": "green", "fail": "bold red", "open": "yellow"}
 
 
