@@ -23,12 +23,14 @@ _FILE = GivenPath(exists=True, dir_okay=False)
 _KEYS: dict[str, Choice | None] = {"1": "first", "2": "second", "t": "tie", "q": None}
 
 
-@click.group(epilog="Example: innercouncil ab start shorter --a builder@1 --b builder")
+@click.group(epilog="Example: innercouncil ab start shorter --a software-builder@1 --b software-builder")
 def ab() -> None:
     """Test two variants against each other: blind, order balanced, and safe to look at after every vote."""
 
 
-@ab.command(epilog="Example: innercouncil ab start shorter --a builder@1 --b-file edited.md --questions mine.txt")
+@ab.command(
+    epilog="Example: innercouncil ab start shorter --a software-builder@1 --b-file edited.md --questions mine.txt"
+)
 @_NAME
 @with_options(
     click.option("--a", metavar="SLUG[@VERSION][+adapter]", default="", help="Side A: a persona's prompt, the newest version or the given one; with +adapter it speaks with its adapter too."),
@@ -44,7 +46,7 @@ def ab() -> None:
     click.option("--max-votes", type=int, default=AbOptions().max_votes, show_default=True, help="Give up after so many decisive votes."),
     click.option("--equal", type=float, default=AbOptions().equal, show_default=True, help="Win rates this near a half are practically equal."),
     click.option("--answer-tokens", type=int, default=AbOptions().answer_tokens, show_default=True, help="Most tokens of an answer."),
-    click.option("--seed", type=int, default=AbOptions().seed, show_default=True),
+    click.option("--seed", type=int, default=AbOptions().seed, show_default=True, help="Of the sides' order and of the model's sampling."),
     WORKSPACE,
     JSON,
 )  # fmt: skip

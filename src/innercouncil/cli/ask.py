@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 ATTACHMENT_BYTES: Final = 200_000
 
 
-@click.command(
-    epilog='Example: innercouncil ask "Should I rewrite it or mend it?" --personas builder,critic --baseline'
-)
+@click.command(epilog='Example: innercouncil ask "Should I rewrite it or mend it?" --baseline')
 @click.argument("question")
 @with_options(
     WORKSPACE,

@@ -32,7 +32,7 @@ from innercouncil.store.cards import CardStore
 from innercouncil.store.workspace import Workspace
 
 
-@click.group(epilog="Example: innercouncil personas show code-builder")
+@click.group(epilog="Example: innercouncil personas show software-builder")
 def personas() -> None:
     """List, show, edit, rename, merge, split or drop personas; let a model write them."""
 
@@ -57,7 +57,7 @@ def list_(workspace: Path, as_json: bool) -> None:
     Console().print(table)
 
 
-@personas.command(epilog="Example: innercouncil personas show code-builder --prompt")
+@personas.command(epilog="Example: innercouncil personas show software-builder --prompt")
 @click.argument("slug")
 @WORKSPACE
 @JSON
@@ -87,7 +87,7 @@ def _print_persona(p: Persona) -> None:
     console.print(Text(_clean(p.prompt.text)))
 
 
-@personas.command(epilog="Example: innercouncil personas edit code-builder --file prompt.md")
+@personas.command(epilog="Example: innercouncil personas edit software-builder --file prompt.md")
 @click.argument("slug")
 @WORKSPACE
 @click.option(
@@ -97,7 +97,7 @@ def _print_persona(p: Persona) -> None:
     help="Take the prompt from a file, - for stdin (default: open your editor).",
 )
 def edit(slug: str, workspace: Path, source: Path | None) -> None:
-    """Write the persona's system prompt yourself; the generated one stays in generated_prompts.json's evidence."""
+    """Write the persona's system prompt yourself; the generated one stays in generated_prompts.json."""
     ws = Workspace(workspace)
     persona = _find(load_discovery(ws), slug)
     text = given_text(source) if source is not None else click.edit(persona.prompt.text, extension=".md")
@@ -109,7 +109,7 @@ def edit(slug: str, workspace: Path, source: Path | None) -> None:
     _change(ws, Change(action="edit", slug=slug, value=text.strip() + "\n"))
 
 
-@personas.command(epilog='Example: innercouncil personas rename code-builder "The Maker"')
+@personas.command(epilog='Example: innercouncil personas rename software-builder "The Maker"')
 @click.argument("slug")
 @click.argument("name")
 @WORKSPACE
@@ -126,7 +126,7 @@ def rename(slug: str, name: str, workspace: Path) -> None:
     _change(ws, Change(action="rename", slug=slug, value=name))
 
 
-@personas.command(epilog="Example: innercouncil personas merge code-builder software-debugger --name Engineer")
+@personas.command(epilog="Example: innercouncil personas merge story-writer business-explorer --name Writer")
 @click.argument("slug")
 @click.argument("other")
 @WORKSPACE
@@ -189,7 +189,7 @@ def write(
         _print_offer(one, with_diff=False)
 
 
-@personas.command(epilog="Example: innercouncil personas diff code-builder")
+@personas.command(epilog="Example: innercouncil personas diff software-builder")
 @click.argument("slug")
 @WORKSPACE
 @JSON
@@ -208,7 +208,7 @@ def diff(slug: str, workspace: Path, as_json: bool) -> None:
         _print_offer(offered, with_diff=True)
 
 
-@personas.command(epilog="Example: innercouncil personas choose code-builder model")
+@personas.command(epilog="Example: innercouncil personas choose software-builder model")
 @click.argument("slug")
 @click.argument("which", type=click.Choice(["model", "offline"]))
 @WORKSPACE

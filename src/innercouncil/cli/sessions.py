@@ -33,7 +33,9 @@ def sessions() -> None:
 
 @sessions.command("list", epilog="Example: innercouncil sessions list --search database --limit 10")
 @click.option("--search", default="", help="Only sessions that hold all these words.")
-@click.option("--limit", type=click.IntRange(1, 200), default=30, show_default=True)
+@click.option(
+    "--limit", type=click.IntRange(1, 200), default=30, show_default=True, help="Most sessions that are listed."
+)
 @WORKSPACE
 @JSON
 def list_(workspace: Path, search: str, limit: int, as_json: bool) -> None:
@@ -92,7 +94,9 @@ def resume(session: str, workspace: Path, as_json: bool) -> None:
         sys.exit(code)
 
 
-@sessions.command(epilog="Example: innercouncil sessions replay last --personas builder,critic,writer")
+@sessions.command(
+    epilog="Example: innercouncil sessions replay last --personas software-builder,story-writer,science-solver"
+)
 @_SESSION
 @click.option("--personas", required=True, metavar="A,B", help="Who sits in it this time.")
 @WORKSPACE

@@ -34,7 +34,7 @@ _STYLES: Final = {"pass": "green", "fail": "bold red", "open": "yellow"}
     click.option("--data", type=_FILE, help="The rows it was trained on, where they lie elsewhere; the held-out ones beside."),
     click.option("--prompts", type=click.IntRange(0, 1000), default=40, show_default=True, help="Held-out questions at most."),
     click.option("--answer-tokens", type=click.IntRange(16, 4096), default=200, show_default=True, help="Most tokens of an answer to one."),
-    click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True),
+    click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Seed of the model's sampling."),
     JSON,
 )  # fmt: skip
 def gates(
