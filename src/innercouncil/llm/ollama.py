@@ -11,20 +11,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from innercouncil.llm.http import (
-    FIRST_TOKEN_S,
-    STALL_S,
-    Advice,
-    BusyError,
-    Complaint,
-    Feed,
-    RemoteModel,
-    Server,
-    as_count,
-    clean,
-    read_complaint,
-    redact,
-)
+from innercouncil.llm.complaints import Complaint, clean, read_complaint, redact
+from innercouncil.llm.http import FIRST_TOKEN_S, STALL_S, Advice, BusyError, Feed, Server, as_count
+from innercouncil.llm.remote_model import RemoteModel
 from innercouncil.model.errors import BackendError, BackendGarbageError
 from innercouncil.model.ports import ChatRequest, Chunk, Finish, Usage
 from innercouncil.model.tokens import disarm

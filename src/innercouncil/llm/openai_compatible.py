@@ -12,17 +12,9 @@ from typing import Any, Final
 
 import msgspec
 
-from innercouncil.llm.http import (
-    FIRST_TOKEN_S,
-    STALL_S,
-    Advice,
-    Feed,
-    RemoteModel,
-    Server,
-    as_count,
-    checked_key,
-    read_complaint,
-)
+from innercouncil.llm.complaints import read_complaint
+from innercouncil.llm.http import FIRST_TOKEN_S, STALL_S, Advice, Feed, Server, as_count, checked_key
+from innercouncil.llm.remote_model import RemoteModel
 from innercouncil.llm.select import is_loopback
 from innercouncil.model.errors import BackendError, BackendGarbageError, ModelMissingError
 from innercouncil.model.ports import ChatRequest, ChatTurn, Chunk, Finish, Usage
