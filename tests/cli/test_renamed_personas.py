@@ -13,10 +13,13 @@ import click
 import pytest
 from starlette.testclient import TestClient
 
+from conftest import Quiet
 from innercouncil.app.council import House
 from innercouncil.app.council_settings import CouncilSettings
-from innercouncil.app.findings import load_discovery, names_of, persona_named
-from innercouncil.app.personas import sync_personas
+from innercouncil.app.discover import rebuild_personas
+from innercouncil.app.findings import changed, load_discovery, names_of, persona_named
+from innercouncil.app.personas import open_personas, sync_personas
+from innercouncil.app.settings import settings_of
 from innercouncil.app.written_prompts import offered_prompt
 from innercouncil.cli.main import cli, run
 from innercouncil.model.persona import Change, called_before, called_now
@@ -227,6 +230,36 @@ def test_the_same_name_again_changes_nothing_and_is_undone_once(
     assert again.types("personas", "undo") == 0
     assert MIDDLE in {p.slug for p in load_discovery(Workspace(again.data)).personas}
     assert "Nothing changed." in capsys.readouterr().err
+
+
+def test_questions_that_wait_for_an_answer_wait_on_under_another_name(home: Home, tmp_path: Path) -> None:
+    waiting = home.copied(tmp_path)
+    assert waiting.types("tune", "prepare") == 0
+    assert waiting.types("personas", "rename", PRESENT, "Fourth Name") == 0
+    path = f"/api/personas/{home.first}/training"
+    with TestClient(app.build(Workspace(waiting.data), port=80), base_url="http://127.0.0.1") as client:
+        found = client.get(path).json()
+        assert found["report"]["slug"] == PRESENT
+        assert found["awaiting"]
+        answer = client.put(f"{path}/{found['awaiting'][0]['id']}", json={"assistant": "By hand."})
+        assert answer.status_code == 200, answer.text
+        assert client.get(path).json()["awaiting"][0]["assistant"] == "By hand."
+
+
+def test_a_rename_cut_off_before_the_council_heard_of_it_is_finished_by_the_same_command(
+    home: Home, tmp_path: Path
+) -> None:
+    cut = home.copied(tmp_path)
+    workspace = Workspace(cut.data)
+    changed(workspace, Change(action="rename", slug=PRESENT, value="Fourth Name"))
+    rebuild_personas(workspace, settings_of(load_discovery(workspace)), Quiet())
+    assert cut.types("personas", "rename", PRESENT, "Fourth Name") == 0
+    opened = open_personas(workspace)
+    try:
+        seated = opened.cards.get(home.first)
+        assert (seated.source, seated.card.name) == ("fourth-name", "Fourth Name")
+    finally:
+        opened.database.close()
 
 
 def test_what_a_model_wrote_stays_on_offer_under_another_name(home: Home, author: str, tmp_path: Path) -> None:
