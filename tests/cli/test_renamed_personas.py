@@ -179,6 +179,8 @@ def test_the_api_takes_any_name_the_persona_had(home: Home, author: str, tmp_pat
     with TestClient(app.build(Workspace(home.copied(tmp_path).data), port=80), base_url="http://127.0.0.1") as client:
         answer = client.request(method, path, content=content, headers={"content-type": "application/json"})
         assert answer.status_code == status, answer.text
+        if status == 201 and "sessions" in path:
+            assert "finished" in client.get(f"/api/sessions/{answer.json()['id']}/events").text
         if "figure=seated" in path:
             assert "What first?" in answer.text
 

@@ -45,10 +45,17 @@ def persona_named(workspace: Workspace, personas: Mapping[str, Persona], name: s
 
 def names_of(workspace: Workspace, name: str) -> list[str]:
     """All slugs of a discovered persona, the present one first: what was made for it may lie under one it had before."""
-    changes = database.changes(workspace.database)
-    there = {p.slug for p in load_discovery(workspace).personas} if workspace.discovery.exists() else set()
+    changes, there = database.changes(workspace.database), _slugs(workspace)
     present = name if name in there else called_now(name, changes)
     return [present, *dict.fromkeys(s for s in called_before(present, changes) if s not in there | {present})]
+
+
+def _slugs(workspace: Workspace) -> set[str]:
+    """Those of the discovered personas, without reading all that was found."""
+    try:
+        return set(msgspec.json.decode(workspace.system_prompts.read_bytes(), type=dict[str, msgspec.Raw]))
+    except (OSError, msgspec.MsgspecError):
+        return set()
 
 
 def way_of(discovery: Discovery) -> Way:

@@ -33,7 +33,8 @@ def training_runs(ws: Workspace) -> list[TrainingRun]:
 def training_run(ws: Workspace, slug: str) -> TrainingRun:
     """That of one persona. Raises PersonaNotFoundError."""
     found = {run.slug: run for run in training_runs(ws)}
-    slug = next((s for s in (slug, *names_of(ws, slug)) if s in found), slug)
+    if slug not in found:
+        slug = next((name for name in names_of(ws, slug) if name in found), slug)
     if slug not in found:
         raise PersonaNotFoundError(
             f"There is no adapter or training of {slug[:60]!r}; `innercouncil tune train` begins one."
