@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import re
 import shutil
 import sqlite3
@@ -336,6 +337,7 @@ def main() -> None:
     parser.add_argument("--most", type=float, default=1.0, help="share of the largest size to go up to")
     parser.add_argument("--draw", type=Path, metavar="FILE")
     given = parser.parse_args()
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # as where it is installed
     source = given.draw or given.json
     found: dict[str, dict[str, list[Point]]] = {}
     if source and source.exists():
