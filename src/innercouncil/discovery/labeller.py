@@ -20,7 +20,7 @@ from innercouncil.discovery.label_features import (
     LabelInput,
     MessageFeatures,
     extract,
-    lexicon_names,
+    lexicon_lists,
     word_places,
 )
 from innercouncil.discovery.markers import length_category
@@ -185,7 +185,8 @@ class Labeller:
                 terms = meta["vocabulary"][view]
                 vocabulary[view] = {t: at + i for i, t in enumerate(terms)}
                 at += len(terms)
-            counted = len(COUNT_NAMES) + len(lexicon_names())
+            lists = [name for name, _, _ in lexicon_lists()]
+            counted = len(COUNT_NAMES) + len(lists) + sum(name.startswith("topic_") for name in lists)
             if len(z["mean"]) != counted:
                 raise InnerCouncilError(
                     f"The labeller was trained on {len(z['mean'])} counts of a message, but {counted} are made now; take the change"
