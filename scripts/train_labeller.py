@@ -200,7 +200,10 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="figures as JSON on stdout")
     args = parser.parse_args()
     if not args.texts.exists():
-        print(f"{args.texts} is not there: give the conversations with --texts.", file=sys.stderr)
+        print(
+            f"{args.texts} is not there: give the conversations with --texts (docs/labelling.md says which).",
+            file=sys.stderr,
+        )
         return 1
     table = read_labels(args.labels)
     inputs = inputs_of(args.texts)

@@ -17,8 +17,8 @@ from typing import Any
 import msgspec
 import psutil
 import pytest
-from faulty_server import FaultyServer
 
+from faulty_server import FaultyServer
 from innercouncil.app.council import House, options_from
 from innercouncil.app.council_settings import CouncilSettings
 from innercouncil.app.personas import create_persona

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faulty_server import FaultyServer
 
+from faulty_server import FaultyServer
 from innercouncil.app.council import House, options_from
 from innercouncil.app.council_settings import CouncilSettings
 from innercouncil.app.personas import create_persona

@@ -258,7 +258,7 @@ def test_a_broken_session_file_and_a_text_that_is_none_change_nothing(seated: Pe
         file = tmp_path / "broken.json"
         file.write_bytes(content)
         one_sentence(seated.types("sessions", "import", file), 1)
-    file.write_bytes(b"\xff\xfe")
+    file.write_bytes(b"\xff\xfe\x00")
     one_sentence(seated.types("ask", "Well?", "--attach", file), 2, "not UTF-8")
     assert seated.json("sessions", "list", "--json")["total"] == before
 
@@ -275,6 +275,13 @@ def test_a_taken_port_is_told(seated: Person) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         one_sentence(seated.types("serve", "--port", taken.getsockname()[1]), 2, "--port")
+
+
+def test_a_model_that_is_not_there_is_kept_and_said_not_to_be_ready(newcomer: Person, tmp_path: Path) -> None:
+    use = newcomer.types("models", "use", "--worker", tmp_path / "later.gguf", "--lite")
+    assert use.returncode == 0
+    assert use.stderr.startswith("Kept, but the council cannot be asked yet. There is no model file ")
+    assert newcomer.json("models", "list", "--json")["uses"]["worker"] == str(tmp_path / "later.gguf")
 
 
 def test_nothing_leaves_the_machine_without_consent(newcomer: Person) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from innercouncil.discovery.label_features import COUNT_NAMES
+import pytest
+
+from innercouncil.discovery.label_features import COUNT_NAMES, FeatureSpace
 from innercouncil.discovery.labeller import FIELDS, Labeller
 from innercouncil.model.conversation import Message, Span
+from innercouncil.model.errors import InnerCouncilError
 
 PASTED = "Traceback: the function crashed with an error in the code, please debug and fix the bug in this script"
 ASK = "Why does my Python script crash? Please fix the bug."
@@ -37,3 +40,11 @@ def test_nothing_to_label_is_no_fault():
     assert labelled.messages == []
     assert labelled.counts.shape == (0, len(COUNT_NAMES))
     assert {f: p.shape[0] for f, p in labelled.probabilities.items()} == dict.fromkeys(FIELDS, 0)
+
+
+def test_weights_trained_on_other_counts_are_refused_in_one_sentence():
+    trained = Labeller.load()
+    space = trained.space
+    fewer = FeatureSpace(space.vocabulary, space.idf, space.mean[:-1], space.scale[:-1])
+    with pytest.raises(InnerCouncilError, match=r"trained on 85 counts .* but 86 are made now; .*train_labeller\.py"):
+        Labeller.restore(Labeller(fewer, trained.heads, "other").save())

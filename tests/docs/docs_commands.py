@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent.parent
 SHELLS = ("bash", "powershell", "console", "sh")
 PROGRAMS = (
     "innercouncil", "uv", "python", "python3", "pip", "pytest", "ollama", "vllm", "llama-server", "ssh", "scp", "tar", "rm", "cp", "mkdir",
-    "git", "curl", "Remove-Item", "embedders-venv/bin/pip", "embedders-venv/bin/python",
+    "git", "curl", "Remove-Item", "Get-Content", "Expand-Archive", "embedders-venv/bin/pip", "embedders-venv/bin/python",
 )  # fmt: skip
 """What a line of a command block may begin with."""
 INLINE_RE = re.compile(r"`((?:innercouncil|uv run|python|pytest) [^`\n]+)`")

@@ -20,6 +20,7 @@ ELSEWHERE = "runs on another machine, or logs into it"
 NOT_EXECUTED: list[tuple[str, str]] = [
     (r"(python -m )?pip install |embedders-venv/bin/pip ", NETWORK),
     (r"python3? -m venv ", NETWORK),
+    (r"python -m uv tool install |uv sync --extra ", NETWORK),
     (r"innercouncil models pull ", NETWORK),
     (r"ollama ", OLLAMA),
     (r".* --llm ollama\b", OLLAMA),

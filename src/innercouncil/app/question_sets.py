@@ -13,6 +13,7 @@ from innercouncil.app.findings import load_discovery
 from innercouncil.app.labelling import read_labelled
 from innercouncil.model.errors import NothingToDiscoverError, UsageError
 from innercouncil.model.labels import LabelledMessage
+from innercouncil.model.plain_text import text_of
 from innercouncil.questions import varied
 from innercouncil.store.workspace import Workspace
 
@@ -30,7 +31,7 @@ def from_file(path: Path) -> list[str]:
     try:
         if path.stat().st_size > FILE_BYTES:
             raise UsageError(f"{path} is larger than {FILE_BYTES >> 20} MB; split it.")
-        text = path.read_text("utf-8-sig")
+        text = text_of(path.read_bytes())
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}; name another file.") from None
     except UnicodeDecodeError:

@@ -11,6 +11,7 @@ import yaml
 
 from innercouncil.cards.safety import without_surrogates
 from innercouncil.model.errors import CardError
+from innercouncil.model.plain_text import text_of
 
 MAX_DEPTH: Final = 50
 WRITING: Final = -10
@@ -57,9 +58,8 @@ _BlockDumper.add_representer(str, _block)
 
 def decode(data: bytes, where: str) -> str:
     """The bytes as text with plain line breaks. Raises CardError."""
-    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
-        return data.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
+        return text_of(data).replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         raise CardError(
             f"{where} is neither a PNG picture nor UTF-8 text (byte {error.start}); save the card as UTF-8 and try again."

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from innercouncil.cli.given import GivenPath, given_text
 from innercouncil.cli.options import JSON, WORKSPACE, with_options
 from innercouncil.cli.terminal import asking, clean, in_house, print_json
 from innercouncil.model.ab import AbOptions, Choice, Trial
@@ -18,16 +19,18 @@ if TYPE_CHECKING:
     from innercouncil.app.council import House
 
 _NAME = click.argument("name")
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FILE = GivenPath(exists=True, dir_okay=False)
 _KEYS: dict[str, Choice | None] = {"1": "first", "2": "second", "t": "tie", "q": None}
 
 
-@click.group(epilog="Example: innercouncil ab start shorter --a builder@1 --b builder")
+@click.group(epilog="Example: innercouncil ab start shorter --a software-builder@1 --b software-builder")
 def ab() -> None:
     """Test two variants against each other: blind, order balanced, and safe to look at after every vote."""
 
 
-@ab.command(epilog="Example: innercouncil ab start shorter --a builder@1 --b-file edited.md --questions mine.txt")
+@ab.command(
+    epilog="Example: innercouncil ab start shorter --a software-builder@1 --b-file edited.md --questions mine.txt"
+)
 @_NAME
 @with_options(
     click.option("--a", metavar="SLUG[@VERSION][+adapter]", default="", help="Side A: a persona's prompt, the newest version or the given one; with +adapter it speaks with its adapter too."),
@@ -43,7 +46,7 @@ def ab() -> None:
     click.option("--max-votes", type=int, default=AbOptions().max_votes, show_default=True, help="Give up after so many decisive votes."),
     click.option("--equal", type=float, default=AbOptions().equal, show_default=True, help="Win rates this near a half are practically equal."),
     click.option("--answer-tokens", type=int, default=AbOptions().answer_tokens, show_default=True, help="Most tokens of an answer."),
-    click.option("--seed", type=int, default=AbOptions().seed, show_default=True),
+    click.option("--seed", type=int, default=AbOptions().seed, show_default=True, help="Of the sides' order and of the model's sampling."),
     WORKSPACE,
     JSON,
 )  # fmt: skip
@@ -217,10 +220,7 @@ def _spec(slug: str, file: Path | None, council: str, adapter: str) -> VariantSp
 
     text = ""
     if file is not None:
-        try:
-            text = file.read_text("utf-8-sig")
-        except UnicodeDecodeError:
-            raise UsageError(f"{file} is not UTF-8 text; save it as such.") from None
+        text = given_text(file)
         if not text.strip():
             raise UsageError(f"{file} is empty; write at least one line.")
     return VariantSpec(

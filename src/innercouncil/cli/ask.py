@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import msgspec
 
+from innercouncil.cli.given import GivenPath, given_text, read_text
 from innercouncil.cli.options import WORKSPACE, with_options
 from innercouncil.cli.terminal import in_house, print_json
 from innercouncil.cli.watch import Watch, print_record
@@ -23,9 +24,7 @@ if TYPE_CHECKING:
 ATTACHMENT_BYTES: Final = 200_000
 
 
-@click.command(
-    epilog='Example: innercouncil ask "Should I rewrite it or mend it?" --personas builder,critic --baseline'
-)
+@click.command(epilog='Example: innercouncil ask "Should I rewrite it or mend it?" --baseline')
 @click.argument("question")
 @with_options(
     WORKSPACE,
@@ -33,7 +32,7 @@ ATTACHMENT_BYTES: Final = 200_000
     click.option("--baseline", is_flag=True, help="Also ask the synthesizer alone, and plain samples of the worker model."),
     click.option("--rounds", type=click.IntRange(0, 1), default=0, help="1: each worker may revise once after reading the others."),
     click.option("--follow", metavar="SESSION", help="Follow up on a session: an id, its beginning, or `last`."),
-    click.option("--attach", type=click.Path(exists=True, dir_okay=False, path_type=Path), multiple=True, help="A text file that goes with the question; repeatable."),
+    click.option("--attach", type=GivenPath(exists=True, dir_okay=False), multiple=True, help="A text file that goes with the question; repeatable."),
     click.option("--lite", is_flag=True, help="Let the workers' model write the final answer, this time."),
     click.option("--option", "more", multiple=True, metavar="NAME=VALUE", help="Any other option of a session, e.g. tally=copeland, answer_tokens=300, seed=1; repeatable."),
     click.option("--json", "as_json", is_flag=True, help="Print the finished session as JSON on stdout."),
@@ -46,7 +45,7 @@ def ask(
 
     The final answer goes to stdout, everything else to stderr. The session is kept: `innercouncil sessions show last`.
     """
-    text = sys.stdin.read() if question == "-" else question
+    text = given_text(Path("-")) if question == "-" else question
     given = {**named_options(more), "baselines": baseline, "rounds": rounds, "lite": lite}
     seats = [s.strip() for s in personas.split(",") if s.strip()] if personas is not None else None
     attachments = [Attachment(path.name, _read(path)) for path in attach]
@@ -91,10 +90,7 @@ def _read(path: Path) -> str:
     data = path.read_bytes()
     if len(data) > ATTACHMENT_BYTES:
         raise UsageError(f"{path} has {len(data)} bytes, {ATTACHMENT_BYTES} is the most; attach the part that matters.")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise UsageError(f"{path} is not UTF-8 text; only texts can be attached.") from None
+    return read_text(data, str(path), "only texts can be attached")
 
 
 def named_options(more: tuple[str, ...]) -> dict[str, Any]:

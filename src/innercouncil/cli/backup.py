@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from innercouncil.cli.given import GivenPath
 from innercouncil.cli.options import JSON, WORKSPACE
 from innercouncil.cli.terminal import clean, print_json
 from innercouncil.model.errors import UsageError, WorkspaceError
@@ -56,7 +57,7 @@ def list_(workspace: Path, as_json: bool) -> None:
 
 
 @backup.command("restore", epilog="Example: innercouncil backup restore")
-@click.argument("copy", required=False, type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("copy", required=False, type=GivenPath(exists=True, dir_okay=False))
 @WORKSPACE
 def restore_(copy: Path | None, workspace: Path) -> None:
     """Put COPY (default: the newest sound one) in place of council.db; what was there is moved aside, not deleted."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
+from innercouncil.cli.given import GivenPath
 from innercouncil.cli.options import with_options
 from innercouncil.cli.progress import StageProgress
 from innercouncil.cli.terminal import clean, in_house
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 @click.command(epilog="Example: innercouncil demo --workspace try-it --no-browser")
 @with_options(
     click.option(
-        "--workspace", type=click.Path(path_type=Path, file_okay=False),
+        "--workspace", type=GivenPath(file_okay=False),
         show_default="innercouncil-demo among this system's data of programs",
         help="A new folder, or that of an earlier demo.",
     ),

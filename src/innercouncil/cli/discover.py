@@ -12,6 +12,7 @@ from rich.console import Console
 from innercouncil.app.discover import Outcome, discover_personas
 from innercouncil.app.helper_model import Price
 from innercouncil.app.settings import PROFILES, Mode, Settings
+from innercouncil.cli.given import GivenPath
 from innercouncil.cli.helper import LLM_BUDGET, LLM_OPTIONS, NO_MODEL, Choice, chosen_model
 from innercouncil.cli.options import WORKSPACE, with_options
 from innercouncil.cli.progress import StageProgress
@@ -56,7 +57,7 @@ MODES: Final = click.option(
 
 
 @click.command(epilog="Example: innercouncil discover ~/Downloads/chatgpt-export.zip --workspace data")
-@click.argument("export", type=click.Path(path_type=Path))
+@click.argument("export", type=GivenPath())
 @with_options(WORKSPACE, MODES, *OPTIONS, *LLM_OPTIONS, LLM_BUDGET)
 def discover(
     export: Path,

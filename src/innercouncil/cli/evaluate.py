@@ -15,6 +15,7 @@ from innercouncil.app.evaluate_prompts import evaluate_prompts
 from innercouncil.app.helper_model import Price
 from innercouncil.cli.evaluate_adherence import adherence
 from innercouncil.cli.evaluate_twins import twins
+from innercouncil.cli.given import GivenPath
 from innercouncil.cli.helper import LLM_OPTIONS, Choice, chosen_model
 from innercouncil.cli.options import JSON, WORKSPACE, with_options
 from innercouncil.cli.progress import StageProgress
@@ -63,7 +64,7 @@ def prompts(
 @evaluate.command(epilog="Example: innercouncil evaluate modes --gold labels.json --json")
 @with_options(WORKSPACE, JSON)
 @click.option(
-    "--gold", type=click.Path(path_type=Path, dir_okay=False), metavar="LABELS.json",
+    "--gold", type=GivenPath(dir_okay=False), metavar="LABELS.json",
     help="JSON object of message ids and their true modes, to measure against.",
 )  # fmt: skip
 def modes(workspace: Path, as_json: bool, gold: Path | None) -> None:

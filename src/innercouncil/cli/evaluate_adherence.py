@@ -22,7 +22,9 @@ from innercouncil.model.similarity import Estimated
 from innercouncil.store.workspace import Workspace
 
 
-@click.command(epilog="Example: innercouncil evaluate adherence --personas builder,poet --conversations 6")
+@click.command(
+    epilog="Example: innercouncil evaluate adherence --personas software-builder,story-writer --conversations 6"
+)
 @with_options(
     WORKSPACE, JSON,
     click.option("--questions", type=click.IntRange(5, 60), default=12, show_default=True, help="Bundled questions each persona answers."),

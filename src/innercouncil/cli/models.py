@@ -74,7 +74,9 @@ def use(workspace: Path, **given: Any) -> None:
     async def change(house: House) -> str:
         house.backends.change(msgspec.structs.replace(house.backends.settings, **changes))
         check = await house.backends.check()
-        return check.problem or f"The council uses {check.worker} and, for the final answer, {check.synthesizer}."
+        if check.problem:
+            return f"Kept, but the council cannot be asked yet. {check.problem}"
+        return f"The council uses {check.worker} and, for the final answer, {check.synthesizer}."
 
     click.echo(clean(in_house(workspace, change)), err=True)
 

@@ -8,10 +8,12 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from innercouncil.cli.given import GivenPath
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 WORKSPACE: Final = click.option(
-    "--workspace", type=click.Path(path_type=Path, file_okay=False), default=Path("data"), show_default=True,
+    "--workspace", type=GivenPath(file_okay=False), default=Path("data"), show_default=True,
     help="Folder for everything innercouncil keeps.",
 )  # fmt: skip
 JSON: Final = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TextIO
 
 import click
 import msgspec
@@ -13,22 +12,24 @@ from rich.table import Table
 from rich.text import Text
 
 from innercouncil.app.changes import finish_earlier, make_change, take_back
-from innercouncil.app.findings import load_discovery
+from innercouncil.app.findings import load_discovery, persona_named
 from innercouncil.app.helper_model import Price
 from innercouncil.app.written_prompts import Offered, Which, choices_of, offered_prompt, write_prompts
 from innercouncil.cli.discover import persona_row
+from innercouncil.cli.given import GivenPath, given_text
 from innercouncil.cli.helper import LLM_OPTIONS, Choice, chosen_model
 from innercouncil.cli.options import JSON, WORKSPACE, with_options
 from innercouncil.cli.progress import StageProgress
 from innercouncil.cli.terminal import clean as _clean
 from innercouncil.cli.terminal import print_json as _print_json
-from innercouncil.model.errors import PersonaNotFoundError, UsageError
-from innercouncil.model.persona import Change, Discovery, Persona
+from innercouncil.model.errors import UsageError
+from innercouncil.model.persona import Change, Persona
 from innercouncil.model.slug import slug_of
+from innercouncil.store import database
 from innercouncil.store.workspace import Workspace
 
 
-@click.group(epilog="Example: innercouncil personas show code-builder")
+@click.group(epilog="Example: innercouncil personas show software-builder")
 def personas() -> None:
     """List, show, edit, rename, merge, split or drop personas; let a model write them."""
 
@@ -53,14 +54,14 @@ def list_(workspace: Path, as_json: bool) -> None:
     Console().print(table)
 
 
-@personas.command(epilog="Example: innercouncil personas show code-builder --prompt")
+@personas.command(epilog="Example: innercouncil personas show software-builder --prompt")
 @click.argument("slug")
 @WORKSPACE
 @JSON
 @click.option("--prompt", "only_prompt", is_flag=True, help="Print only the system prompt.")
 def show(slug: str, workspace: Path, as_json: bool, only_prompt: bool) -> None:
     """Show one persona with its evidence and its system prompt."""
-    persona = _find(load_discovery(Workspace(workspace)), slug)
+    persona = _find(Workspace(workspace), slug)
     if as_json:
         _print_json(msgspec.to_builtins(persona))
     elif only_prompt:
@@ -83,30 +84,30 @@ def _print_persona(p: Persona) -> None:
     console.print(Text(_clean(p.prompt.text)))
 
 
-@personas.command(epilog="Example: innercouncil personas edit code-builder --file prompt.md")
+@personas.command(epilog="Example: innercouncil personas edit software-builder --file prompt.md")
 @click.argument("slug")
 @WORKSPACE
 @click.option(
     "--file",
     "source",
-    type=click.File("r", encoding="utf-8"),
+    type=GivenPath(exists=True, dir_okay=False, dash=True),
     help="Take the prompt from a file, - for stdin (default: open your editor).",
 )
-def edit(slug: str, workspace: Path, source: TextIO | None) -> None:
-    """Write the persona's system prompt yourself; the generated one stays in generated_prompts.json's evidence."""
+def edit(slug: str, workspace: Path, source: Path | None) -> None:
+    """Write the persona's system prompt yourself; the generated one stays in generated_prompts.json."""
     ws = Workspace(workspace)
     _finish_earlier(ws)
-    persona = _find(load_discovery(ws), slug)
-    text = source.read() if source is not None else click.edit(persona.prompt.text, extension=".md")
+    persona = _find(ws, slug)
+    text = given_text(source) if source is not None else click.edit(persona.prompt.text, extension=".md")
     if text is None or text.strip() == persona.prompt.text.strip():
         click.echo("Nothing changed.", err=True)
         return
     if not text.strip():
         raise UsageError("The prompt is empty; write at least one line, or drop the persona with `personas drop`.")
-    _change(ws, Change(action="edit", slug=slug, value=text.strip() + "\n"))
+    _change(ws, Change(action="edit", slug=persona.slug, value=text.strip() + "\n"))
 
 
-@personas.command(epilog='Example: innercouncil personas rename code-builder "The Maker"')
+@personas.command(epilog='Example: innercouncil personas rename software-builder "The Maker"')
 @click.argument("slug")
 @click.argument("name")
 @WORKSPACE
@@ -114,19 +115,23 @@ def rename(slug: str, name: str, workspace: Path) -> None:
     """Give a persona another name."""
     ws = Workspace(workspace)
     name = " ".join(_clean(name).split())
-    change = Change(action="rename", slug=slug, value=name)
-    if _finish_earlier(ws, change):
+    if _finish_earlier(ws, Change(action="rename", slug=slug, value=name)):
         return
-    discovery = load_discovery(ws)
-    _find(discovery, slug)
+    persona = _find(ws, slug)
     if not name or len(name) > 80:
         raise UsageError("A name has 1 to 80 characters; give a shorter one.")
-    if slug_of(name) != slug and any(p.slug == slug_of(name) for p in discovery.personas):
+    if slug_of(name) != persona.slug and any(p.slug == slug_of(name) for p in load_discovery(ws).personas):
         raise UsageError(f"Another persona is called {name} already; choose a different name.")
-    _change(ws, change)
+    change = Change(action="rename", slug=persona.slug, value=name)
+    if persona.name == name:
+        change = Change(action="rename", slug=slug, value=name)
+        if database.changes(ws.database)[-1:] != [change]:
+            click.echo("Nothing changed.", err=True)
+            return
+    _change(ws, change)  # also again, where it was cut off
 
 
-@personas.command(epilog="Example: innercouncil personas merge code-builder software-debugger --name Engineer")
+@personas.command(epilog="Example: innercouncil personas merge story-writer business-explorer --name Writer")
 @click.argument("slug")
 @click.argument("other")
 @WORKSPACE
@@ -134,15 +139,13 @@ def rename(slug: str, name: str, workspace: Path) -> None:
 def merge(slug: str, other: str, workspace: Path, name: str) -> None:
     """Make one persona out of two."""
     ws = Workspace(workspace)
-    change = Change(action="merge", slug=slug, other=other, value=" ".join(_clean(name).split())[:80])
-    if _finish_earlier(ws, change):
+    name = " ".join(_clean(name).split())[:80]
+    if _finish_earlier(ws, Change(action="merge", slug=slug, other=other, value=name)):
         return
-    discovery = load_discovery(ws)
-    _find(discovery, slug)
-    _find(discovery, other)
-    if slug == other:
+    first, second = _find(ws, slug), _find(ws, other)
+    if first == second:
         raise UsageError("A persona cannot be merged with itself; name two different ones.")
-    _change(ws, change)
+    _change(ws, Change(action="merge", slug=first.slug, other=second.slug, value=name))
 
 
 @personas.command(epilog="Example: innercouncil personas split story-writer")
@@ -151,11 +154,9 @@ def merge(slug: str, other: str, workspace: Path, name: str) -> None:
 def split(slug: str, workspace: Path) -> None:
     """Divide a persona into two."""
     ws = Workspace(workspace)
-    change = Change(action="split", slug=slug)
-    if _finish_earlier(ws, change):
+    if _finish_earlier(ws, Change(action="split", slug=slug)):
         return
-    _find(load_discovery(ws), slug)
-    _change(ws, change)
+    _change(ws, Change(action="split", slug=_find(ws, slug).slug))
 
 
 @personas.command(epilog="Example: innercouncil personas drop story-writer")
@@ -164,14 +165,12 @@ def split(slug: str, workspace: Path) -> None:
 def drop(slug: str, workspace: Path) -> None:
     """Take a persona out; its messages stay, without a persona."""
     ws = Workspace(workspace)
-    change = Change(action="drop", slug=slug)
-    if _finish_earlier(ws, change):
+    if _finish_earlier(ws, Change(action="drop", slug=slug)):
         return
-    discovery = load_discovery(ws)
-    _find(discovery, slug)
-    if len(discovery.personas) == 1:
+    persona = _find(ws, slug)
+    if len(load_discovery(ws).personas) == 1:
         raise UsageError("This is the last persona; a council needs at least one.")
-    _change(ws, change)
+    _change(ws, Change(action="drop", slug=persona.slug))
 
 
 @personas.command(epilog="Example: innercouncil personas write --llm ollama --llm-model qwen2.5:7b")
@@ -198,18 +197,18 @@ def write(
         _print_offer(one, with_diff=False)
 
 
-@personas.command(epilog="Example: innercouncil personas diff code-builder")
+@personas.command(epilog="Example: innercouncil personas diff software-builder")
 @click.argument("slug")
 @WORKSPACE
 @JSON
 def diff(slug: str, workspace: Path, as_json: bool) -> None:
     """Show what a model wrote for a persona against the offline prompt."""
     ws = Workspace(workspace)
-    _find(load_discovery(ws), slug)
+    slug = _find(ws, slug).slug
     offered = offered_prompt(ws, slug)
     if offered is None:
         raise UsageError(
-            f"No model has written {_clean(slug)} from its present evidence; run `innercouncil personas write {_clean(slug)} --llm WHERE` first."
+            f"No model has written {slug} from its present evidence; run `innercouncil personas write {slug} --llm WHERE` first."
         )
     if as_json:
         _print_json(offered)
@@ -217,7 +216,7 @@ def diff(slug: str, workspace: Path, as_json: bool) -> None:
         _print_offer(offered, with_diff=True)
 
 
-@personas.command(epilog="Example: innercouncil personas choose code-builder model")
+@personas.command(epilog="Example: innercouncil personas choose software-builder model")
 @click.argument("slug")
 @click.argument("which", type=click.Choice(["model", "offline"]))
 @WORKSPACE
@@ -226,8 +225,7 @@ def choose(slug: str, which: Which, workspace: Path, with_name: bool) -> None:
     """Give a persona the prompt a model wrote, or the offline one again; `personas undo` takes it back."""
     ws = Workspace(workspace)
     _finish_earlier(ws)
-    _find(load_discovery(ws), slug)
-    for change in choices_of(ws, slug, which, with_name=with_name):
+    for change in choices_of(ws, _find(ws, slug).slug, which, with_name=with_name):
         _change(ws, change)
 
 
@@ -283,9 +281,5 @@ def _tell(ws: Workspace) -> None:
     click.echo("Now: " + ", ".join(p.slug for p in load_discovery(ws).personas), err=True)
 
 
-def _find(discovery: Discovery, slug: str) -> Persona:
-    for persona in discovery.personas:
-        if persona.slug == slug:
-            return persona
-    known = ", ".join(p.slug for p in discovery.personas)
-    raise PersonaNotFoundError(f"There is no persona called {_clean(slug)}; there are: {known}.")
+def _find(ws: Workspace, name: str) -> Persona:
+    return persona_named(ws, {p.slug: p for p in load_discovery(ws).personas}, name)

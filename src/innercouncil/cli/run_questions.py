@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from innercouncil.cli.ask import named_options
+from innercouncil.cli.given import GivenPath
 from innercouncil.cli.options import JSON, WORKSPACE, with_options
 from innercouncil.cli.progress import StageProgress
 from innercouncil.cli.terminal import clean, in_house, print_json
 from innercouncil.model.errors import UsageError
+from innercouncil.model.times import duration
 from innercouncil.store.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @click.command("run-questions", epilog="Example: innercouncil run-questions --bundled --limit 12 --baseline")
-@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.argument("file", required=False, type=GivenPath())
 @with_options(
     click.option("--bundled", is_flag=True, help="The sixty varied questions that come with innercouncil."),
     click.option("--from-history", type=click.IntRange(1, 10_000), metavar="N", help="N questions you began conversations with, of all personas in turn."),
@@ -94,17 +96,13 @@ def _stopped() -> NoReturn:
 
 
 def _told(step: Step) -> str:
-    return f"{step.number} of {step.total}: {step.state} in {step.seconds:.0f} s, about {_minutes(step.left)} left"
-
-
-def _minutes(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+    return f"{step.number} of {step.total}: {step.state} in {step.seconds:.0f} s, about {duration(step.left)} left"
 
 
 def _print(s: BatchSummary) -> None:
     click.echo(
         f"{s.done} of {s.questions} questions answered ({s.done_before} before), {s.failed} failed, {s.unasked} not asked; "
-        f"{_minutes(s.seconds)}, {s.prompt_tokens:,} tokens read, {s.completion_tokens:,} written."
+        f"{duration(s.seconds)}, {s.prompt_tokens:,} tokens read, {s.completion_tokens:,} written."
     )
     for session in s.failed_sessions:
         click.echo(f"Failed: innercouncil sessions show {session[:8]}", err=True)

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from innercouncil.cli.given import GivenPath
 from innercouncil.cli.options import JSON, WORKSPACE
 from innercouncil.cli.terminal import asking, clean, in_house, print_json
 from innercouncil.model.errors import UsageError, WorkspaceError
@@ -32,7 +33,9 @@ def sessions() -> None:
 
 @sessions.command("list", epilog="Example: innercouncil sessions list --search database --limit 10")
 @click.option("--search", default="", help="Only sessions that hold all these words.")
-@click.option("--limit", type=click.IntRange(1, 200), default=30, show_default=True)
+@click.option(
+    "--limit", type=click.IntRange(1, 200), default=30, show_default=True, help="Most sessions that are listed."
+)
 @WORKSPACE
 @JSON
 def list_(workspace: Path, search: str, limit: int, as_json: bool) -> None:
@@ -91,7 +94,9 @@ def resume(session: str, workspace: Path, as_json: bool) -> None:
         sys.exit(code)
 
 
-@sessions.command(epilog="Example: innercouncil sessions replay last --personas builder,critic,writer")
+@sessions.command(
+    epilog="Example: innercouncil sessions replay last --personas software-builder,story-writer,science-solver"
+)
 @_SESSION
 @click.option("--personas", required=True, metavar="A,B", help="Who sits in it this time.")
 @WORKSPACE
@@ -110,7 +115,7 @@ def replay(session: str, personas: str, workspace: Path, as_json: bool) -> None:
 
 @sessions.command(epilog="Example: innercouncil sessions export last --output session.json")
 @_SESSION
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="File to write (default: stdout).")
+@click.option("--output", type=GivenPath(dir_okay=False), help="File to write (default: stdout).")
 @WORKSPACE
 def export(session: str, output: Path | None, workspace: Path) -> None:
     """Write a session as JSON."""
@@ -130,7 +135,7 @@ def export(session: str, output: Path | None, workspace: Path) -> None:
 
 
 @sessions.command("import", epilog="Example: innercouncil sessions import session.json")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=GivenPath(exists=True, dir_okay=False))
 @WORKSPACE
 def import_(file: Path, workspace: Path) -> None:
     """Keep a session that was exported here or elsewhere."""

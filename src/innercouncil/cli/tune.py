@@ -12,9 +12,7 @@ from innercouncil.cli.tune_train import check, train
 from innercouncil.cli.tune_vllm import vllm
 
 
-@click.group(
-    epilog="Example: innercouncil tune prepare, then innercouncil tune train --persona software-builder --mode 16GB"
-)
+@click.group(epilog="Example: innercouncil tune train --persona software-builder --mode 16GB")
 def tune() -> None:
     """Train a small adapter (LoRA) for a persona, where its prompt is not enough."""
 

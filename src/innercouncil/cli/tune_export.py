@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
+from innercouncil.cli.given import GivenPath
 from innercouncil.cli.options import WORKSPACE, with_options
 from innercouncil.cli.progress import StageProgress
 from innercouncil.model.errors import UsageError
 from innercouncil.store.workspace import Workspace
 
-_FILE = click.Path(dir_okay=False, path_type=Path)
-_FOLDER = click.Path(file_okay=False, exists=True, path_type=Path)
+_FILE = GivenPath(dir_okay=False)
+_FOLDER = GivenPath(file_okay=False, exists=True)
 
 
 @click.command(
@@ -25,7 +26,7 @@ _FOLDER = click.Path(file_okay=False, exists=True, path_type=Path)
     click.option("--base-model", "--base_model", metavar="NAME|DIR", help="Its base, where the folder has no card of ours."),
     click.option("--output", type=_FILE, help="The file to write (default: in that folder)."),
     click.option("--outtype", type=click.Choice(["f16", "f32", "q8_0"]), help="Width of the numbers (default: f16; q8_0 with --merge)."),
-    click.option("--merge", type=click.Path(dir_okay=False, exists=True, path_type=Path), metavar="GGUF", help="Work it into this base, for servers that load no adapters."),
+    click.option("--merge", type=GivenPath(dir_okay=False, exists=True), metavar="GGUF", help="Work it into this base, for servers that load no adapters."),
     click.option("--modelfile", is_flag=True, help="Also a Modelfile for Ollama, with the persona's prompt."),
 )  # fmt: skip
 def export(
@@ -35,6 +36,7 @@ def export(
     """Write an adapter as GGUF for llama.cpp. For PEFT and vLLM the folder itself is the export."""
     from innercouncil.app import tune_export
     from innercouncil.app.tune_train import export_gguf
+    from innercouncil.app.tune_watch import adapter_folder
 
     if (persona is None) == (adapter is None):
         raise UsageError("Say whose adapter with --persona, or which folder with --adapter.")
@@ -43,7 +45,7 @@ def export(
     if outtype == ("q8_0" if merge is None else "f32"):
         raise UsageError(f"--outtype {outtype} is {'only for --merge' if merge is None else 'not for --merge'}.")
     ws = Workspace(workspace)
-    folder = adapter or ws.loras / f"persona_{persona}"
+    folder = adapter or adapter_folder(ws, str(persona))
     if merge is None:
         file, modules = export_gguf(folder, base_model, output, "f32" if outtype == "f32" else "f16")
     else:

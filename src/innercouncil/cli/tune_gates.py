@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from innercouncil.cli.given import GivenPath
 from innercouncil.cli.options import JSON, WORKSPACE, with_options
 from innercouncil.cli.progress import StageProgress
 from innercouncil.cli.terminal import clean, in_house, print_json
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from innercouncil.app.council import House
 
 _PERSONA: Final = click.option("--persona", required=True, metavar="SLUG", help="Whose adapter.")
-_FILE: Final = click.Path(path_type=Path, dir_okay=False)
+_FILE: Final = GivenPath(dir_okay=False)
 _STYLES: Final = {"pass": "green", "fail": "bold red", "open": "yellow"}
 
 
@@ -33,7 +34,7 @@ _STYLES: Final = {"pass": "green", "fail": "bold red", "open": "yellow"}
     click.option("--data", type=_FILE, help="The rows it was trained on, where they lie elsewhere; the held-out ones beside."),
     click.option("--prompts", type=click.IntRange(0, 1000), default=40, show_default=True, help="Held-out questions at most."),
     click.option("--answer-tokens", type=click.IntRange(16, 4096), default=200, show_default=True, help="Most tokens of an answer to one."),
-    click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True),
+    click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Seed of the model's sampling."),
     JSON,
 )  # fmt: skip
 def gates(

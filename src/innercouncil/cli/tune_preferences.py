@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from innercouncil.cli.given import GivenPath
 from innercouncil.cli.options import JSON, WORKSPACE, with_options
 from innercouncil.cli.progress import StageProgress
 from innercouncil.cli.terminal import clean, in_house, print_json
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
     WORKSPACE,
     click.option("--persona", required=True, metavar="SLUG", help="Whose answers, as a slug of the council."),
     click.option("--kind", type=click.Choice(["dpo", "kto"]), default="dpo", show_default=True, help="Pairs of a preferred and another answer, or single answers liked or not."),
-    click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="The file (default: preferences_SLUG_KIND.jsonl beside the training rows)."),
+    click.option("--output", type=GivenPath(dir_okay=False), help="The file (default: preferences_SLUG_KIND.jsonl beside the training rows)."),
     click.option("--held-out", type=click.FloatRange(0, 0.5), default=0.15, show_default=True, help="Share of questions held out."),
-    click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True),
+    click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Draws the questions that are held out."),
     JSON,
 )  # fmt: skip
 def preferences(

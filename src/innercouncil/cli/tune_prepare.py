@@ -13,6 +13,7 @@ from rich.text import Text
 
 from innercouncil.app.helper_model import Price, synthesizer_model
 from innercouncil.app.tune_prepare import SOURCES, PrepareSettings, Source, prepare_training_data
+from innercouncil.cli.given import GivenPath
 from innercouncil.cli.helper import LLM_OPTIONS, Choice, chosen_model
 from innercouncil.cli.options import JSON, WORKSPACE, with_options
 from innercouncil.cli.progress import StageProgress
@@ -35,7 +36,7 @@ OPTIONS: Final = (
     click.option("--mode", type=click.Choice(list(TARGETS)), default=_DEFAULTS.mode, show_default=True,
                  help="Memory of the machine to train on: it says which model, and how long a row may be."),
     click.option("--max-length", type=click.IntRange(256, 8192), help="Most tokens of a row (default: by --mode)."),
-    click.option("--tokenizer", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+    click.option("--tokenizer", type=GivenPath(dir_okay=False), metavar="FILE",
                  help="Count tokens with this .gguf or tokenizer.json of the base model (default: its GGUF where it is here, else an estimate)."),
     click.option("--sources", default=",".join(SOURCES), show_default=True, callback=_sources, metavar="A,B",
                  help="Whose words become answers: your own, a model's, those you wrote by hand."),

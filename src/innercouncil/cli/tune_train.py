@@ -15,11 +15,13 @@ from rich.text import Text
 from innercouncil.app.tune_continue import check_continuing
 from innercouncil.app.tune_plan import check_training, jobs_of
 from innercouncil.app.tune_train import Trained, train_each
+from innercouncil.cli.given import GivenPath
 from innercouncil.cli.options import JSON, WORKSPACE, with_options
 from innercouncil.cli.progress import StageProgress
 from innercouncil.cli.terminal import clean, print_json
-from innercouncil.cli.tune_watch import TrainingWatch, duration
+from innercouncil.cli.tune_watch import TrainingWatch
 from innercouncil.model.errors import TrainingError, UsageError
+from innercouncil.model.times import duration
 from innercouncil.model.training import TrainingCheck, Wish
 from innercouncil.store.workspace import Workspace, writing
 from innercouncil.tuning.hardware import look
@@ -27,8 +29,8 @@ from innercouncil.tuning.memory import GIB
 from innercouncil.tuning.plan import DEFAULT_BASE, MODES
 from innercouncil.tuning.script import script_name, training_script
 
-_FILE: Final = click.Path(path_type=Path, dir_okay=False)
-_FOLDER: Final = click.Path(path_type=Path, file_okay=False)
+_FILE: Final = GivenPath(dir_okay=False)
+_FOLDER: Final = GivenPath(file_okay=False)
 
 
 def _both(name: str, **more: Any) -> Callable[[Any], Any]:

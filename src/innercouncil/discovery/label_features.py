@@ -38,7 +38,7 @@ _EMOJI_RE: Final = re.compile("[\U0001f300-\U0001faff\u2600-\u27bf]|[:;]-?[)(DP]
 COUNT_NAMES: Final = (
     "words", "chars", "lines", "questions", "exclamations", "capitals", "digits", "letters_not_ascii", "pasted_share",
     "pasted_chars", "first_message", "position", "has_context", "context_chars", "ends_colon", "ends_question",
-    "ends_period", "starts_lower", "urls", "bullets", "emoji", "word_length", "reply_chars", "reply_code",
+    "ends_stop_or_bang", "starts_lower", "urls", "bullets", "emoji", "word_length", "reply_chars", "reply_code",
     "context_code", "context_question", "overlap_context",
     *(f"marker_{name}" for name in MARKERS), *(f"question_{name}" for name in QUESTION_TYPES),
 )  # fmt: skip
@@ -102,12 +102,6 @@ def lexicon_lists() -> tuple[tuple[str, frozenset[str], tuple[str, ...]], ...]:
         prefixes = tuple(e[:-1] for e in entries if e.endswith("*"))
         lists.append((name, frozenset(e for e in entries if not e.endswith("*")), prefixes))
     return tuple(lists)
-
-
-def lexicon_names() -> list[str]:
-    """Names of the lexicon counts: every list against the voice, topic lists also against everything around it."""
-    lists = [name for name, _, _ in lexicon_lists()]
-    return [f"voice_{n}" for n in lists] + [f"around_{n}" for n in lists if n.startswith("topic_")]
 
 
 @cache

@@ -20,10 +20,12 @@ from innercouncil.discovery.label_features import (
     LabelInput,
     MessageFeatures,
     extract,
+    lexicon_lists,
     word_places,
 )
 from innercouncil.discovery.markers import length_category
 from innercouncil.model.conversation import Message
+from innercouncil.model.errors import InnerCouncilError
 from innercouncil.model.labels import Evidence, LabelledMessage
 
 FIELDS: Final = ("topic_category", "act", "tone")
@@ -174,7 +176,7 @@ class Labeller:
 
     @classmethod
     def restore(cls, data: bytes) -> Labeller:
-        """The labeller that `save` wrote."""
+        """The labeller that `save` wrote. Raises InnerCouncilError where it knows other counts than are made now."""
         with np.load(io.BytesIO(data), allow_pickle=False) as z:
             meta = msgspec.json.decode(z["meta"].tobytes())
             vocabulary: dict[str, dict[str, int]] = {}
@@ -183,6 +185,13 @@ class Labeller:
                 terms = meta["vocabulary"][view]
                 vocabulary[view] = {t: at + i for i, t in enumerate(terms)}
                 at += len(terms)
+            lists = [name for name, _, _ in lexicon_lists()]
+            counted = len(COUNT_NAMES) + len(lists) + sum(name.startswith("topic_") for name in lists)
+            if len(z["mean"]) != counted:
+                raise InnerCouncilError(
+                    f"The labeller was trained on {len(z['mean'])} counts of a message, but {counted} are made now; take the change"
+                    " of label_features.py, markers.py or lexicon.toml back, or train it again with scripts/train_labeller.py."
+                )
             space = FeatureSpace(vocabulary, z["idf"].astype(np.float32), z["mean"], z["scale"])
             heads = {
                 f: LinearHead(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -123,11 +123,9 @@ class NoTraceback:
             await problem_response(status, sentence)(scope, receive, send)
 
 
-def json_response(data: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def json_response(data: Any, status: int = 200) -> Response:
     """Data as JSON."""
-    return Response(
-        msgspec.json.encode(data), status, {"cache-control": "no-store", **(headers or {})}, "application/json"
-    )
+    return Response(msgspec.json.encode(data), status, {"cache-control": "no-store"}, "application/json")
 
 
 def problem_response(status: int, sentence: str) -> Response:

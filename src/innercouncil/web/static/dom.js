@@ -15,12 +15,15 @@ export function h(tag, props, ...children) {
   return node;
 }
 
+/** A sentence of ours as nodes: what stands between backticks is code. */
+export const prose = (text) => String(text).split(/`([^`]+)`/).map((part, i) => (i % 2 ? h("code", {}, part) : part));
+
 export const colour = (seat) => `var(--p${seat % 6})`;
 export const day = (iso) => new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" }).format(new Date(iso));
 
 export function say(problem, kind = "bad") {
   const notices = $("notices");
-  notices.replaceChildren(h("p", { class: `notice ${kind}`, role: kind === "bad" ? "alert" : "status" }, String(problem.message || problem)));
+  notices.replaceChildren(h("p", { class: `notice ${kind}`, role: kind === "bad" ? "alert" : "status" }, prose(problem.message || problem)));
   notices.scrollIntoView({ block: "nearest" });
 }
 

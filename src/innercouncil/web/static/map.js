@@ -12,7 +12,8 @@ function place([, x, y]) {
   return [w / 2 + (x - view.x) * s, hgt / 2 + (y - view.y) * s];
 }
 
-/** A shape a persona, so that colour is not the only difference. */
+/** A shape a persona, so that colour is not the only difference; SIGNS are the same in the legend. */
+const SIGNS = ["\u25cf", "\u25a0", "\u25b2", "\u25c6", "\u2b24"];
 function shape(kind, x, y, r) {
   pen.beginPath();
   if (kind === 1) pen.rect(x - r, y - r, 2 * r, 2 * r);
@@ -63,7 +64,7 @@ guard(async () => {
   ({ points, personas } = await get("/api/map"));
   if (!points.length) $("notices").append(h("p", { class: "notice" }, "There is no map yet. ", h("a", { href: "/import" }, "Import your chats"), "."));
   const entries = [...personas.map((p) => [p.slug, p.name]), [null, "No persona"]];
-  $("legend").replaceChildren(...entries.map(([slug, name]) => h("label", { seat: Math.max(seatOf(slug), 0) }, h("input", { type: "checkbox", checked: true, onchange: (e) => { e.target.checked ? hidden.delete(slug) : hidden.add(slug); draw(); list(); } }), slug ? h("span", { class: "swatch" }) : " ", name)));
+  $("legend").replaceChildren(...entries.map(([slug, name]) => h("label", { seat: Math.max(seatOf(slug), 0) }, h("input", { type: "checkbox", checked: true, onchange: (e) => { e.target.checked ? hidden.delete(slug) : hidden.add(slug); draw(); list(); } }), slug ? h("span", { class: "sign", "aria-hidden": "true" }, SIGNS[seatOf(slug)] || SIGNS[0]) : " ", name)));
   draw();
   list();
 })();

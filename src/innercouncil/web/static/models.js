@@ -1,4 +1,4 @@
-import { $, h, say, guard } from "./dom.js";
+import { $, h, prose, say, guard } from "./dom.js";
 import { get, send, remove } from "./api.js";
 import { followJob } from "./jobs.js";
 
@@ -18,7 +18,7 @@ function fill(data) {
   const notices = [];
   for (const host of data.consent) notices.push(h("div", { class: "notice bad" }, h("p", {}, `${host} is not this machine: your questions, the answers and the personas' prompts would be sent there.`),
     h("button", { class: "second", onclick: guard(async () => { await send("POST", "/api/consent", { host }); await load(); }) }, `Send text to ${host}`)));
-  if (!data.consent.length) notices.push(data.backend.ready ? h("p", { class: "notice" }, `Ready. Workers: ${data.backend.worker}; synthesizer: ${data.backend.synthesizer}.`) : h("p", { class: "notice bad" }, data.backend.problem));
+  if (!data.consent.length) notices.push(data.backend.ready ? h("p", { class: "notice" }, `Ready. Workers: ${data.backend.worker}; synthesizer: ${data.backend.synthesizer}.`) : h("p", { class: "notice bad" }, prose(data.backend.problem)));
   $("notices").replaceChildren(...notices);
 }
 
@@ -32,7 +32,7 @@ function use(key, model) {
 async function load() {
   fill(await get("/api/models"));
   const { lines } = await get("/api/doctor");
-  $("lines").replaceChildren(...lines.map((x) => h("li", { class: { good: "good", bad: "bad" }[x.verdict] }, h("span", { "aria-hidden": "true" }, `${SIGNS[x.verdict]} `), x.text)));
+  $("lines").replaceChildren(...lines.map((x) => h("li", { class: { good: "good", bad: "bad" }[x.verdict] }, h("span", { "aria-hidden": "true" }, `${SIGNS[x.verdict]} `), prose(x.text))));
 }
 
 $("lite").addEventListener("change", () => { $("synthesizer").disabled = $("lite").checked; });

@@ -1,5 +1,5 @@
 // The sections that are drawn from reports: twins, worth it and A/B tests.
-import { day, h } from "./dom.js";
+import { day, h, prose } from "./dom.js";
 import { SHAPES, forest } from "./forest.js";
 import { PARTS, behind, box, code, csv, evidence, interval, many, percent, sessions, table } from "./figures.js";
 
@@ -27,7 +27,7 @@ export function twins(node, { made_at, report, names, problem, sessions: counts 
     removals.length ? without : null,
     removals.length ? table("Votes without each", ["without", "another wins", "95% interval", "it won", "it decided between others", "behind it"],
       removals.map((r) => [names[r.persona], percent(r.changes.value), interval(r.changes), percent(r.wins.value), percent(r.swings.value), sessions(behind("removal", { slug: r.persona }), r.sessions, `the votes without ${names[r.persona]}`)]), csv("removals")) : null,
-    ...report.notes.map((n) => h("p", { class: "quiet" }, n)),
+    ...report.notes.map((n) => h("p", { class: "quiet" }, prose(n))),
     h("p", { class: "quiet" }, "To look again: ", code("innercouncil evaluate twins"), "."),
   ].filter(Boolean));
   if (pairs.length) forest(chart, pairs.slice(0, MOST).map((p) => ({ label: p.label, ...p.attribution, shape: VERDICTS[p.verdict], href: p.href, said: `told apart in ${percent(p.attribution.value)} (${interval(p.attribution)}): ${p.verdict}` })), { label: "How often the author of an answer is told, for each pair", meaning: "chance" });
@@ -43,7 +43,7 @@ export function worth(node, { worth: w, rows }) {
     lines.length ? table("The council against its baselines", ["council", "preferred", "95%, whenever one looks", "better, alike, worse", "evidence, 20 is enough", "worth it", "behind it"],
       lines.map((c) => [c.label, percent(c.share), interval(c), `${c.wins}, ${c.ties}, ${c.losses}`, evidence(c.evidence), c.verdict, sessions(c.href, c.n, c.label)]), csv("worth")) : null,
     w.costs.length ? table("What a question takes", ["", "seconds", "tokens", "times the synthesizer alone", "sessions"], w.costs.map((c) => [PARTS[c.part], c.seconds.toFixed(1), `${Math.round(c.tokens)}`, alone && alone.seconds ? (c.seconds / alone.seconds).toFixed(1) : "–", `${c.sessions}`]), csv("costs")) : null,
-    ...w.notes.map((n) => h("p", { class: "quiet" }, n)),
+    ...w.notes.map((n) => h("p", { class: "quiet" }, prose(n))),
     h("p", {}, h("a", { href: "/worth" }, w.waiting ? `Judge blindly: ${many(w.waiting, "session")} ${w.waiting === 1 ? "waits" : "wait"}` : "Worth it?")),
   ].filter(Boolean));
   if (lines.length) forest(chart, lines.map((c) => ({ label: c.label, value: c.share, low: c.low, high: c.high, href: c.href, said: `preferred in ${percent(c.share)} (${interval(c)}) of ${c.wins + c.losses} decided: ${c.verdict}` })), { label: "How often the council is preferred", meaning: "no difference" });

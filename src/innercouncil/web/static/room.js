@@ -1,4 +1,4 @@
-import { $, h, say, guard } from "./dom.js";
+import { $, h, prose, say, guard } from "./dom.js";
 import { get, send, stream } from "./api.js";
 import { SessionView } from "./view.js";
 
@@ -30,7 +30,7 @@ async function load() {
     h("label", { title: p.version.card.description }, h("input", { type: "checkbox", value: p.slug, checked: p.enabled }), " ", p.version.card.name)));
   const notices = [];
   if (!personas.length) notices.push(h("p", { class: "notice" }, "There are no personas yet. ", h("a", { href: "/import" }, "Import your chats"), " to discover yours, or ", h("a", { href: "/personas" }, "make one by hand"), "."));
-  if (!status.backend.ready) notices.push(h("p", { class: "notice bad" }, status.backend.problem, " ", h("a", { href: "/models" }, "Choose models")));
+  if (!status.backend.ready) notices.push(h("p", { class: "notice bad" }, prose(status.backend.problem), " ", h("a", { href: "/models" }, "Choose models")));
   if (status.backend.remote.length) notices.push(h("p", { class: "notice bad" }, `What you ask is sent to ${status.backend.remote.join(" and ")}.`));
   else if (status.backend.ready) notices.push(h("p", { class: "quiet" }, `Workers: ${status.backend.worker} · Synthesizer: ${status.backend.synthesizer}`));
   $("notices").replaceChildren(...notices);
