@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +11,8 @@ from urllib.parse import quote
 import httpx
 import pytest
 from browser import Watched, chromium, run_py
-from playwright.sync_api import Browser, Route, expect
+from markup import ALL, MARKDOWN, OPEN_ALL, PAYLOADS, check, unhindered
+from playwright.sync_api import Browser, expect
 
 import voted_sessions
 from conftest import EXAMPLE, run
@@ -32,19 +32,6 @@ from innercouncil.model.council import (
 from innercouncil.store.database import Database
 from innercouncil.store.sessions import SessionStore
 from innercouncil.store.workspace import Workspace
-
-PAYLOADS = (
-    '"><img src=//evil.example/a onerror=pwned=1>',
-    "'><svg onload=pwned=2>",
-    "</textarea></script><script>pwned=3</script>",
-    "javascript:pwned=4",
-    "{{7*7}}<details open ontoggle=pwned=5>",
-)
-ALL = " ".join(PAYLOADS)
-MARKDOWN = f"{ALL}\n\n[x](javascript:pwned=6) ![x](//evil.example/b)\n\n```{PAYLOADS[0]}\n{ALL}\n```\n\n<iframe srcdoc='<script>parent.pwned=7</script>'></iframe>"
-WATCH = "window.broken = []; addEventListener('securitypolicyviolation', (e) => broken.push(e.violatedDirective + ' ' + e.blockedURI));"
-
-OPEN_ALL = "document.querySelectorAll('details').forEach((d) => { d.open = true; })"
 
 
 class Place(NamedTuple):
@@ -134,28 +121,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 
 def watched(place: Place) -> Watched:
-    """A page whose policy tells what it would have stopped, and stops nothing: so it cannot hide a hole."""
-    found = Watched(place.browser, place.base)
-
-    def only_report(route: Route) -> None:
-        answer = route.fetch()
-        headers = dict(answer.headers)
-        headers["content-security-policy-report-only"] = headers.pop("content-security-policy")
-        route.fulfill(response=answer, headers=headers)
-
-    is_page = re.compile(re.escape(place.base) + r"(?!/api/|/static/)")
-    found.page.route(is_page, only_report)
-    found.page.add_init_script(WATCH)
-    found.page.on("dialog", lambda d: (found.problems.append(f"dialog: {d.message}"), d.dismiss()))
-    return found
-
-
-def check(found: Watched) -> None:
-    found.page.wait_for_timeout(150)
-    assert found.page.evaluate("window.pwned") is None
-    assert found.page.evaluate("window.broken") == []
-    # An address that leads nowhere is answered with an error, which Chromium notes.
-    assert [p for p in found.problems if "Failed to load resource" not in p] == []
+    return unhindered(place.browser, place.base)
 
 
 def pages(place: Place) -> list[str]:
