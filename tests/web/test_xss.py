@@ -16,22 +16,9 @@ from playwright.sync_api import Browser, expect
 
 import voted_sessions
 from conftest import EXAMPLE, run
-from innercouncil.model.council import (
-    Answer,
-    Answered,
-    Attachment,
-    Ballot,
-    Council,
-    Finished,
-    Source,
-    Synthesis,
-    Synthesised,
-    Voted,
-    Worker,
-)
+from hostile_session import hostile_session
 from innercouncil.store.database import Database
 from innercouncil.store.sessions import SessionStore
-from innercouncil.store.workspace import Workspace
 
 
 class Place(NamedTuple):
@@ -57,42 +44,6 @@ def hostile_export(folder: Path) -> Path:
     return path
 
 
-def hostile_session(workspace: Workspace) -> str:
-    """A finished session with markup in all its texts."""
-    database = Database(workspace.database)
-    store, now = SessionStore(database), voted_sessions.NOW
-    workers = tuple(
-        Worker(seat=n, slug=f"s{n}", name=PAYLOADS[n], description=ALL, system=ALL, temperature=0.7) for n in range(3)
-    )
-    council = Council(
-        question=ALL, workers=workers, worker_model=ALL, synthesizer_model=ALL,
-        attachments=(Attachment(name=PAYLOADS[0], text=ALL),),
-    )  # fmt: skip
-    session = store.begin(council)
-    for n in range(3):
-        answer = Answer(
-            part="council", seat=n, round=0, text=MARKDOWN, status="cut", problem=ALL, timing=now, appeals=(ALL,)
-        )
-        store.record(session, Answered(answer))
-        others = tuple(s for s in range(3) if s != n)
-        abstained = ALL if n == 2 else ""
-        ballot = Ballot(
-            part="council", voter=n, shown=others, ranking=() if abstained else others, reason=ALL, abstained=abstained,
-            choice=ALL, timing=now,
-        )  # fmt: skip
-        store.record(session, Voted(ballot))
-    for part in ("council", "alone", "samples"):
-        sources = (
-            Source(text=ALL, seats=(0,), cited=True, overlap=1.0),
-            Source(text=ALL, seats=(), cited=False, overlap=0.0),
-        )
-        synthesis = Synthesis(part=part, text=MARKDOWN, status="ok", problem=ALL, timing=now, sources=sources)
-        store.record(session, Synthesised(synthesis))
-    store.record(session, Finished("failed", ALL))
-    database.close()
-    return session
-
-
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     home = tmp_path_factory.mktemp("xss")
@@ -102,7 +53,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         patch.setattr(voted_sessions, "QUESTIONS", PAYLOADS[:4])
         patch.setattr(voted_sessions, "WORDS", tuple(ALL.split(" ")[i] + " plan" for i in range(4)))
         workspace = voted_sessions.filled(root, 20)
-    session = hostile_session(workspace)
+    database = Database(workspace.database)
+    session = hostile_session(SessionStore(database), PAYLOADS[:3], ALL, MARKDOWN)
+    database.close()
     run(hostile_export(home), root)
     with run_py(root) as base, chromium() as browser:
         with httpx.Client(base_url=base, timeout=60) as client:
