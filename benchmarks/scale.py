@@ -1,15 +1,16 @@
 """How time and memory grow with what a person has: curves to ten times the reference export, and what power they follow.
 
     uv run --group bench python benchmarks/scale.py [export messages personas sessions votes] [--json FILE]
-    uv run --group bench python benchmarks/scale.py --draw FILE      pictures and tables for docs/scale.md, nothing measured
+    uv run --group bench python benchmarks/scale.py --draw FILE      pictures and tables into docs/scale.md, nothing measured
 
 Every job is the command a person types, in a process of its own, on an input of each size; the web app is started on it
 and asked for its pages. Time is the wall's (the median of three where a command takes under ten seconds), memory the
 resident memory of all its processes, at its highest of 20 looks a second (Linux only).
 
 An exponent is fitted to a + b·n^p over all sizes, a being what starting takes, relative errors counting alike; beside it stands
-the slope of the last step, log(y2/y1) / log(n2/n1), in which a is still contained. A figure that rises by less than a tenth from
-the smallest to the largest size has no exponent and is called flat. Baseline: `msgspec` decoding the same export, `SELECT
+the slope of the last step, log(y2/y1) / log(n2/n1), in which a is still contained. A figure that rises by less than half from the
+smallest to the largest size is called flat, and one below a tenth of a second at the largest is not fitted: nobody notices it, and
+its noise would be all there is to fit. Baseline: `msgspec` decoding the same export, `SELECT
 count(*)` over the same tables.
 """
 
@@ -18,6 +19,8 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
+import re
 import shutil
 import sqlite3
 import statistics
@@ -43,7 +46,10 @@ from innercouncil.store.workspace import Workspace
 
 PAGES = Path(__file__).parent.parent / "docs"
 TABLES = ("session", "answer", "ballot", "person_vote")
-FLAT = 0.1
+FLAT = 1.5
+"""A figure that becomes no more than so many times its smallest is flat."""
+NOTICED = 0.1
+"""Seconds below which nobody waits (Miller 1968, AFIPS Fall Joint Computer Conference: 267)."""
 ROUNDS = 3
 
 
@@ -180,6 +186,10 @@ def session_jobs(folder: Path, _: int) -> Iterator[tuple[str, float, int]]:
     yield "standings", *repeated(command("standings", "--json", "--workspace", workspace))
     yield "sessions list", *repeated(command("sessions", "list", "--workspace", workspace))
     yield "backup make", *repeated(command("backup", "make", "--workspace", workspace))
+    yield (
+        "twins, from kept sessions",
+        *repeated(command("evaluate", "twins", "--from-sessions", "--json", "--workspace", workspace)),
+    )
     yield "delete a session", *measured(command("sessions", "delete", "last", "--yes", "--workspace", workspace))
     pages = {"newest sessions": "/api/sessions?limit=30", "search, a word in all": "/api/sessions?query=ba"}
     yield from on_pages(workspace, {}, pages)
@@ -236,17 +246,18 @@ def curve(name: str, most: float) -> dict[str, list[Point]]:
 
 
 class Growth(NamedTuple):
-    """`power` is None where the figure is flat."""
+    """`power` is None where the figure is flat or `short`: below what anybody notices."""
 
     power: float | None
     last_step: float
+    short: bool = False
 
 
 def growth(sizes: list[int], values: list[float]) -> Growth:
     """The p of a + b·n^p, by least squares on logarithms from several starts."""
     n, y = np.array(sizes, float) / sizes[-1], np.log(values)
     last = float((y[-1] - y[-2]) / np.log(n[-1] / n[-2]))
-    if values[-1] < (1 + FLAT) * min(values):
+    if values[-1] < FLAT * min(values):
         return Growth(None, last)
 
     def off(x: Any) -> Any:
@@ -263,7 +274,9 @@ def rows(found: dict[str, dict[str, list[Point]]]) -> Iterator[tuple[str, str, s
         for job, points in jobs.items():
             sizes = [p.size for p in points]
             if len(points) > 1 and points[0].seconds:
-                yield name, job, "time", points, growth(sizes, [p.seconds for p in points])
+                short = max(p.seconds for p in points) < NOTICED
+                grown = growth(sizes, [p.seconds for p in points])
+                yield name, job, "time", points, Growth(None, grown.last_step, short=True) if short else grown
             if len(points) > 1 and points[0].bytes:
                 yield name, job, "memory", points, growth(sizes, [p.bytes for p in points])
 
@@ -272,12 +285,20 @@ def table(found: dict[str, dict[str, list[Point]]], name: str) -> str:
     """The figures of an axis as Markdown."""
     unit = AXES[name].unit
     lines = [f"| job | at | smallest | largest ({unit}) | exponent | last step |", "|---|---|---|---|---|---|"]
-    for _, job, what, points, (power, last) in rows({name: found[name]}):
+    for _, job, what, points, (power, last, short) in rows({name: found[name]}):
         ends = [f"{p.seconds:.3g} s" if what == "time" else f"{p.bytes / 1e6:.0f} MB" for p in (points[0], points[-1])]
         sizes = [f"{p.size / 1e6:,.0f} MB" if unit == "bytes" else f"{p.size:,}" for p in (points[0], points[-1])]
-        fitted = "flat" if power is None else f"{power:.2f}"
+        fitted = f"{power:.2f}" if power is not None else "under 0.1 s" if short else "flat"
         lines.append(f"| {job} | {what} | {ends[0]} ({sizes[0]}) | {ends[1]} ({sizes[1]}) | {fitted} | {last:.2f} |")
     return "\n".join(lines)
+
+
+def with_tables(page: str, found: dict[str, dict[str, list[Point]]]) -> str:
+    """The page with the tables of these figures under the pictures of their axes, in place of those that are there."""
+    for name in found:
+        lines = table(found, name)
+        page = re.sub(rf"(\(img/scale-{name}\.svg\)\n\n)((\|.*\n)+\n)?", lambda m, t=lines: f"{m[1]}{t}\n\n", page)
+    return page
 
 
 def picture(found: dict[str, list[Point]], name: str, path: Path) -> None:
@@ -316,6 +337,7 @@ def main() -> None:
     parser.add_argument("--most", type=float, default=1.0, help="share of the largest size to go up to")
     parser.add_argument("--draw", type=Path, metavar="FILE")
     given = parser.parse_args()
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # as where it is installed
     source = given.draw or given.json
     found: dict[str, dict[str, list[Point]]] = {}
     if source and source.exists():
@@ -323,6 +345,8 @@ def main() -> None:
     if given.draw:
         for name, jobs in found.items():
             picture(jobs, name, PAGES / "img" / f"scale-{name}.svg")
+        page = PAGES / "scale.md"
+        page.write_text(with_tables(page.read_text(encoding="utf-8"), found), encoding="utf-8", newline="\n")
     else:
         for name in given.axes:
             found[name] = curve(name, given.most)

@@ -112,7 +112,11 @@ def sessions(folder: Path, count: int, personas: int = SEATS, words: int = 150) 
         )
         question = f"{_text(rng, common, common, 12)} {number}?"
         council = Council(
-            question=question, workers=workers, worker_model="w", synthesizer_model="s", options=CouncilOptions()
+            question=question,
+            workers=workers,
+            worker_model="w",
+            synthesizer_model="s",
+            options=CouncilOptions(seed=number),
         )
         session = store.begin(council)
         for event in _events(rng, common, [own[n] for n in drawn], words):

@@ -247,6 +247,25 @@ def test_leaving_one_out_of_sessions_that_were_held(tmp_path: Path) -> None:
     assert told == {"best": (1, 0, 0), "rival": (1, 0, 0), "rebel": (0, 1, 1), "last": (0, 1, 1)}
 
 
+def test_enough_is_enough_newest_first_and_who_is_seldom_seated_keeps_its_older_sessions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("innercouncil.app.evaluate_twins.ENOUGH", 6)
+    workspace = seated(tmp_path)
+    database = Database(workspace.database)
+    store = SessionStore(database)
+    both = {"Mender": "nail the bench", "Fixer": "plane the bench"}
+    for n in range(30):
+        kept(store, f"Question {n}?", both | ({"Poet": "gulls"} if n < 20 and not n % 3 else {}), seed=n)
+    database.close()
+    report = evaluate_kept(workspace, stage=quiet)
+    answers = Counter(slug for b in report.sessions for slug in b.compared)
+    # Questions 29 to 24 are enough for two; the Poet's are 18, 15, 12, 9, 6 and 3, and of 0 there are six already.
+    assert answers == {"mender": 12, "fixer": 12, "poet": 6}
+    assert report.samples == 30
+    assert any("18 older sessions are not compared" in note for note in report.notes)
+
+
 def test_a_question_asked_again_with_the_same_seed_is_no_second_sample(tmp_path: Path) -> None:
     workspace = seated(tmp_path)
     database = Database(workspace.database)

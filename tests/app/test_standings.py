@@ -84,6 +84,15 @@ def test_what_was_measured_is_kept_and_deleted_sessions_are_gone(workspace):
     assert {b.questions for b in standings(workspace).boards if not b.topic} == {18}
 
 
+def test_texts_are_measured_some_sessions_at_a_time_to_the_same_end(workspace, monkeypatch):
+    whole = standings(workspace)
+    kept = workspace.answer_styles.read_bytes()
+    workspace.answer_styles.unlink()
+    monkeypatch.setattr("innercouncil.app.standings.BATCH", 5)
+    assert standings(workspace) == whole
+    assert workspace.answer_styles.read_bytes() == kept
+
+
 def test_own_answers_on_ballots_measure_self_preference(tmp_path):
     ws = Workspace(tmp_path / "data")
     ws.prepare()

@@ -11,13 +11,16 @@ import pytest
 
 from innercouncil.evaluation.similarity import (
     BY_LOT,
+    NEAREST,
     advise,
     alike_lines,
     attribution,
     by_lot,
     independent,
     lines_of,
+    newest,
     of_pair,
+    pairs_of,
     plain,
     prepare,
     ratio,
@@ -98,6 +101,30 @@ def test_only_questions_both_answered_are_compared() -> None:
     samples = [s for s in speak(Case(0.0, 8, 2, 0)) if not (s.persona == "a" and s.question < 3)]
     pair = of_pair(prepare(samples, ("a", "b")), 0, 1)
     assert set(pair.questions.tolist()) == {3, 4, 5, 6, 7}
+
+
+def test_of_many_personas_each_is_compared_with_the_nearest_and_twins_are_among_them() -> None:
+    slugs = [f"p{n}" for n in range(20)]
+    said = []
+    for n, slug in enumerate(slugs):
+        voice = [s for s in speak(Case(1.0, 8, 1, 7 if n in (3, 17) else n)) if s.persona == "a"]
+        said += [msgspec.structs.replace(s, persona=slug) for s in voice]
+    found = pairs_of(prepare(said, slugs), 20)
+    assert (3, 17) in found
+    assert found == sorted(set(found))
+    assert 20 * NEAREST / 2 <= len(found) <= 20 * NEAREST
+    assert {p for pair in found for p in pair} == set(range(20))
+    few = prepare([s for s in said if s.persona in slugs[:8]], slugs[:8])
+    assert len(pairs_of(few, 8)) == 28, "of few, each with each"
+    silent = prepare([s for s in said if s.persona != "p5"], slugs)
+    assert all(5 not in pair for pair in pairs_of(silent, 20))
+
+
+def test_the_newest_answers_are_whole_questions() -> None:
+    answers = prepare(speak(Case(0.3, 12, 2, 1)), ("a", "b"))
+    assert sorted(set(newest(answers, 19).questions.tolist())) == [0, 1, 2, 3]
+    assert len(newest(answers, 19).personas) == newest(answers, 19).rows.shape[0] == 16
+    assert len(newest(answers, 2000).personas) == 48
 
 
 def test_an_embedder_can_take_the_place_of_words() -> None:

@@ -14,8 +14,10 @@ from innercouncil.app.personas import open_personas
 from innercouncil.council.counting import count
 from innercouncil.discovery.redaction import Redactor
 from innercouncil.evaluation.similarity import (
+    ALL_PAIRS,
     BY_LOT,
     MIN_QUESTIONS,
+    NEAREST,
     Answers,
     advise,
     alike_lines,
@@ -23,6 +25,7 @@ from innercouncil.evaluation.similarity import (
     by_lot,
     independent,
     lines_of,
+    newest,
     of_pair,
     pairs_of,
     prepare,
@@ -44,6 +47,9 @@ QUESTIONS: Final = 12
 SAMPLES: Final = 3
 ANSWER_TOKENS: Final = 200
 AT_ONCE: Final = 4
+ENOUGH: Final = 300
+"""Questions a persona answered in the newest sessions; of older sessions only those of others are compared. With so many an
+interval reaches at most 6 points to each side: more of them take time and settle nothing."""
 MIN_VOTERS: Final = 4
 """Without one of three answers nobody could compare two others: such a vote says nothing about leaving one out."""
 
@@ -99,14 +105,15 @@ def evaluate_kept(
     workspace.prepare()
     with workspace.lock():
         chosen, records = _council(workspace, personas)
-        said = list(_said(chosen, records))
+        compared, left = _enough(chosen, records)
+        said = list(_said(chosen, compared))
         heard = [p for p in chosen if any(s.persona == p.slug for s in said)]
         if len(heard) < 2 or len({s.question for s in said}) < MIN_QUESTIONS:
             raise NothingToDiscoverError(
                 f"The kept sessions hold answers of the present personas to too few questions ({MIN_QUESTIONS} are needed); "
                 "`innercouncil run-questions --bundled` asks more."
             )
-        return _reported(workspace, heard, said, records, "", stage("Comparing"))
+        return _reported(workspace, heard, said, records, "", stage("Comparing"), compared, left)
 
 
 def _council(workspace: Workspace, slugs: Sequence[str] | None) -> tuple[list[Persona], list[SessionRecord]]:
@@ -228,10 +235,31 @@ def _comparable(chosen: Sequence[Persona], record: SessionRecord, model: str) ->
             yield slugs[answer.seat], answer.text, f"{record.council.options.seed} {answer.seat}"
 
 
-def _behind(chosen: Sequence[Persona], records: Sequence[SessionRecord], *, compared: bool) -> Iterator[Behind]:
-    """The sessions a report rests on; `compared` where it compares their answers."""
+def _enough(chosen: Sequence[Persona], records: Sequence[SessionRecord]) -> tuple[list[SessionRecord], int]:
+    """The newest sessions whose answers are compared: those with a persona that has answered fewer than ENOUGH until then.
+
+    And how many older ones could be compared, but settle nothing.
+    """
+    asked = {p.slug: set[str]() for p in chosen}
+    out, left = [], 0
     for record in records:
-        told = _comparable(chosen, record, records[0].council.worker_model) if compared else ()
+        slugs = {slug for slug, _, _ in _comparable(chosen, record, records[0].council.worker_model)}
+        if any(len(asked[slug]) < ENOUGH for slug in slugs):
+            out.append(record)
+            for slug in slugs:
+                asked[slug].add(record.council.question)
+        else:
+            left += bool(slugs)
+    return out, left
+
+
+def _behind(
+    chosen: Sequence[Persona], records: Sequence[SessionRecord], compared: Sequence[SessionRecord]
+) -> Iterator[Behind]:
+    """The sessions a report rests on; `compared` are those whose answers it compares."""
+    answers = {record.id for record in compared}
+    for record in records:
+        told = _comparable(chosen, record, records[0].council.worker_model) if record.id in answers else ()
         counted = tuple(p.slug for p in chosen if _without(p.slug, record))
         slugs = tuple(dict.fromkeys(slug for slug, _, _ in told))
         if slugs or counted:
@@ -240,11 +268,15 @@ def _behind(chosen: Sequence[Persona], records: Sequence[SessionRecord], *, comp
 
 def _reported(
     workspace: Workspace, chosen: Sequence[Persona], said: Sequence[Sample], records: Sequence[SessionRecord], label: str,
-    progress: Progress,
+    progress: Progress, compared: Sequence[SessionRecord] = (), left: int = 0,
 ) -> TwinReport:  # fmt: skip
-    report = msgspec.structs.replace(
-        compare(chosen, said, records, label, progress), sessions=tuple(_behind(chosen, records, compared=not label))
-    )
+    report = compare(chosen, said, records, label, progress)
+    notes = report.notes
+    if left:
+        notes += (
+            f"{left} older sessions are not compared: the newer ones hold {ENOUGH} questions of each persona in them.",
+        )
+    report = msgspec.structs.replace(report, sessions=tuple(_behind(chosen, records, compared)), notes=notes)
     workspace.write_json(workspace.prompts / "twins.json", report)
     return report
 
@@ -256,13 +288,17 @@ def compare(
     """Personas by what they said, their prompts and the votes of kept sessions."""
     answers = prepare(_nameless(said, chosen), [p.slug for p in chosen])
     lines = lines_of([p.system for p in chosen], [p.name for p in chosen])
-    both = pairs_of([p.slug for p in chosen])
+    both = pairs_of(answers, len(chosen))
     pairs = []
     for n, (i, j) in enumerate(both, 1):
         if pair := _pair(chosen, answers, lines, i, j):
             pairs.append(pair)
         progress(n, len(both))
     notes = []
+    if len(chosen) > ALL_PAIRS:
+        notes.append(
+            f"Of so many personas each is compared with the {NEAREST} that answer most like it; the others are further apart."
+        )
     if unheard := len(both) - len(pairs):
         notes.append(f"{unheard} pairs answered fewer than 2 questions in common and are left out.")
     if pairs and all(p.ratio is None for p in pairs):
@@ -278,7 +314,7 @@ def compare(
         )
     return TwinReport(
         personas=tuple(p.slug for p in chosen), questions=len({s.question for s in said}), samples=len(said), model=label,
-        attribution=attribution(answers),
+        attribution=attribution(newest(answers)),
         chance=round(1 / len(chosen), 4), pairs=tuple(sorted(pairs, key=lambda p: p.attribution.value)),
         removals=tuple(removal(p.slug, records) for p in chosen), notes=tuple(notes),
     )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from threadpoolctl import threadpool_limits
@@ -16,8 +16,13 @@ from innercouncil.store.database import Database
 from innercouncil.store.judgements import JudgementStore, VotedSession
 from innercouncil.store.workspace import Workspace
 
+if TYPE_CHECKING:
+    from innercouncil.discovery.labeller import Labeller
+
 VERSION: Final = 1
 """Of what is measured on an answer; another number measures all of them again."""
+BATCH: Final = 500
+"""Sessions whose texts are in memory at a time."""
 _MARKED_RE: Final = re.compile(r"^\s*(?:#{1,6} |[-*+] |\d+[.)] |>|```|\|)|\*\*\S|__\S|`[^`\n]+`", re.MULTILINE)
 
 
@@ -151,20 +156,22 @@ def _kept(workspace: Workspace) -> dict[str, SessionStyle]:
 def _measured(
     store: JudgementStore, sessions: Mapping[int, VotedSession], numbers: Sequence[int]
 ) -> Iterator[tuple[int, SessionStyle]]:
-    found = list(store.texts(numbers))
-    topics = _topics([(sessions[n].id, question) for n, question, _ in found])
-    for (number, _, answers), topic in zip(found, topics, strict=True):
-        session = sessions[number]
-        texts = {slug: answers.get(seat, "") for seat, slug in session.seats.items()}
-        yield number, SessionStyle(
-            session.finished_at or "", topic, {s: float(len(t)) for s, t in texts.items()},
-            {s: marked(t) for s, t in texts.items()},
-        )  # fmt: skip
-
-
-def _topics(questions: Sequence[tuple[str, str]]) -> list[str]:
-    """The topic of each question, by the offline labeller."""
     from innercouncil.discovery.labeller import Labeller
 
+    labeller = Labeller.load()
+    for begin in range(0, len(numbers), BATCH):
+        found = list(store.texts(numbers[begin : begin + BATCH]))
+        topics = _topics(labeller, [(sessions[n].id, question) for n, question, _ in found])
+        for (number, _, answers), topic in zip(found, topics, strict=True):
+            session = sessions[number]
+            texts = {slug: answers.get(seat, "") for seat, slug in session.seats.items()}
+            yield number, SessionStyle(
+                session.finished_at or "", topic, {s: float(len(t)) for s, t in texts.items()},
+                {s: marked(t) for s, t in texts.items()},
+            )  # fmt: skip
+
+
+def _topics(labeller: Labeller, questions: Sequence[tuple[str, str]]) -> list[str]:
+    """The topic of each question, by the offline labeller."""
     batch = [(Message(id=i, conversation_id=i, title="", position=0, text=text), "") for i, text in questions]
-    return [m.topic_category for m in Labeller.load().label(batch).messages]
+    return [m.topic_category for m in labeller.label(batch).messages]
