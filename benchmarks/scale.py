@@ -7,8 +7,8 @@ Every job is the command a person types, in a process of its own, on an input of
 and asked for its pages. Time is the wall's (the median of three where a command takes under ten seconds), memory the
 resident memory of all its processes, at its highest of 20 looks a second (Linux only).
 
-An exponent is fitted to a + b·n^p over all sizes, a being what starting takes, relative errors counting alike; beside it stands
-the slope of the last step, log(y2/y1) / log(n2/n1), in which a is still contained. A figure that rises by less than half from the
+An exponent is fitted to a + b·n^p over all sizes, a being what starting takes, relative errors counting alike; beside it stand its
+95% interval and the slope of the last step, log(y2/y1) / log(n2/n1), in which a is still contained. A figure that rises by less than half from the
 smallest to the largest size is called flat, and one below a tenth of a second at the largest is not fitted: nobody notices it, and
 its noise would be all there is to fit. Baseline: `msgspec` decoding the same export, `SELECT
 count(*)` over the same tables.
@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import re
 import shutil
@@ -36,7 +35,8 @@ from typing import Any, NamedTuple
 import httpx
 import msgspec
 import numpy as np
-from scipy.optimize import least_squares
+from scipy.optimize import nnls
+from scipy.stats import f
 
 import refresh_votes
 import scale_inputs
@@ -234,6 +234,9 @@ AXES = {
 def curve(name: str, most: float) -> dict[str, list[Point]]:
     """Every job of an axis at every size up to a share `most` of the largest."""
     axis, found = AXES[name], dict[str, list[Point]]()
+    with tempfile.TemporaryDirectory() as temporary:  # the first time Python compiles what it imports
+        for _ in axis.jobs(Path(temporary), axis.make(Path(temporary), axis.sizes[0])):
+            pass
     for size in axis.sizes:
         if size > most * axis.sizes[-1]:
             break
@@ -246,26 +249,26 @@ def curve(name: str, most: float) -> dict[str, list[Point]]:
 
 
 class Growth(NamedTuple):
-    """`power` is None where the figure is flat or `short`: below what anybody notices."""
+    """`power` is None where the figure is flat or `short`: below what anybody notices; `low` and `high` hold it with 95%."""
 
     power: float | None
     last_step: float
+    low: float = 0.0
+    high: float = 0.0
     short: bool = False
 
 
 def growth(sizes: list[int], values: list[float]) -> Growth:
-    """The p of a + b·n^p, by least squares on logarithms from several starts."""
-    n, y = np.array(sizes, float) / sizes[-1], np.log(values)
-    last = float((y[-1] - y[-2]) / np.log(n[-1] / n[-2]))
-    if values[-1] < FLAT * min(values):
+    """The p of a + b·n^p with a, b >= 0 and the least relative errors, and what p's errors are not clearly larger (by F)."""
+    n, y = np.array(sizes, float) / sizes[-1], np.array(values)
+    last = float(np.log(y[-1] / y[-2]) / np.log(n[-1] / n[-2]))
+    if y[-1] < FLAT * y.min():
         return Growth(None, last)
-
-    def off(x: Any) -> Any:
-        return np.logaddexp(x[0], x[1] + x[2] * np.log(n)) - y
-
-    starts = [(y[0] + shift, y[-1], power) for shift in (-5.0, -1.0, -0.1) for power in (0.5, 1.0, 1.5)]
-    fits = [least_squares(off, start, bounds=([-30, -30, 0], [30, 30, 3])) for start in starts]
-    return Growth(float(min(fits, key=lambda f: f.cost).x[2]), last)
+    powers = np.arange(0.05, 3.0, 0.005)
+    errors = np.array([nnls(np.column_stack([1 / y, n**p / y]), np.ones(len(y)))[1] ** 2 for p in powers])
+    free = len(y) - 3
+    within = powers[errors <= errors.min() * (1 + f.ppf(0.95, 1, free) / free) + 1e-12]
+    return Growth(float(powers[errors.argmin()]), last, float(within[0]), float(within[-1]))
 
 
 def rows(found: dict[str, dict[str, list[Point]]]) -> Iterator[tuple[str, str, str, list[Point], Growth]]:
@@ -276,7 +279,7 @@ def rows(found: dict[str, dict[str, list[Point]]]) -> Iterator[tuple[str, str, s
             if len(points) > 1 and points[0].seconds:
                 short = max(p.seconds for p in points) < NOTICED
                 grown = growth(sizes, [p.seconds for p in points])
-                yield name, job, "time", points, Growth(None, grown.last_step, short=True) if short else grown
+                yield name, job, "time", points, grown._replace(power=None, short=True) if short else grown
             if len(points) > 1 and points[0].bytes:
                 yield name, job, "memory", points, growth(sizes, [p.bytes for p in points])
 
@@ -285,11 +288,13 @@ def table(found: dict[str, dict[str, list[Point]]], name: str) -> str:
     """The figures of an axis as Markdown."""
     unit = AXES[name].unit
     lines = [f"| job | at | smallest | largest ({unit}) | exponent | last step |", "|---|---|---|---|---|---|"]
-    for _, job, what, points, (power, last, short) in rows({name: found[name]}):
+    for _, job, what, points, g in rows({name: found[name]}):
         ends = [f"{p.seconds:.3g} s" if what == "time" else f"{p.bytes / 1e6:.0f} MB" for p in (points[0], points[-1])]
         sizes = [f"{p.size / 1e6:,.0f} MB" if unit == "bytes" else f"{p.size:,}" for p in (points[0], points[-1])]
-        fitted = f"{power:.2f}" if power is not None else "under 0.1 s" if short else "flat"
-        lines.append(f"| {job} | {what} | {ends[0]} ({sizes[0]}) | {ends[1]} ({sizes[1]}) | {fitted} | {last:.2f} |")
+        fitted = f"{g.power:.2f} ({g.low:.2f} to {g.high:.2f})" if g.power else "under 0.1 s" if g.short else "flat"
+        lines.append(
+            f"| {job} | {what} | {ends[0]} ({sizes[0]}) | {ends[1]} ({sizes[1]}) | {fitted} | {g.last_step:.2f} |"
+        )
     return "\n".join(lines)
 
 
@@ -308,35 +313,42 @@ def picture(found: dict[str, list[Point]], name: str, path: Path) -> None:
     matplotlib.use("svg")
     matplotlib.rcParams["svg.hashsalt"] = "innercouncil"
     from matplotlib import pyplot
+    from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, StrMethodFormatter
 
     axis = AXES[name]
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+    figure, plots = pyplot.subplots(1, 2, figsize=(11, 5), layout="constrained")
     for job, points in found.items():
         sizes = [p.size for p in points]
-        if points[0].seconds:
-            left.plot(sizes, [p.seconds for p in points], marker="o", markersize=4, label=job)
-        if points[0].bytes:
-            right.plot(sizes, [p.bytes / 1e6 for p in points], marker="o", markersize=4, label=job)
-    for plot, label in ((left, "seconds"), (right, "peak resident memory, MB")):
-        low, high = plot.get_ylim()
+        [line] = plots[0].plot([], [], marker="o", markersize=4, label=job)
+        for plot, values in zip(plots, ([p.seconds for p in points], [p.bytes / 1e6 for p in points]), strict=True):
+            if values[0]:
+                plot.plot(sizes, values, marker="o", markersize=4, color=line.get_color())
+    shown = EngFormatter(unit="B", places=0) if axis.unit == "bytes" else StrMethodFormatter("{x:,.0f}")
+    for plot, label in zip(plots, ("seconds", "peak resident memory, MB"), strict=True):
         plot.set(xscale="log", yscale="log", xlabel=f"{axis.title} ({axis.unit})", ylabel=label)
+        plot.set_xticks([p.size for p in next(iter(found.values()))])
+        plot.xaxis.set_major_formatter(shown)
+        plot.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        plot.yaxis.set_major_locator(LogLocator(subs=(1,) if plot is plots[0] else (1, 2, 5)))
+        for part in (plot.xaxis, plot.yaxis):
+            part.set_minor_formatter(NullFormatter())
         plot.grid(True, which="major", alpha=0.3)
-        plot.legend(fontsize=7, frameon=False)
-        if high / max(low, 1e-9) < 10:
-            plot.set_ylim(min(plot.get_ylim()[0], math.sqrt(max(low, 1e-9) * high) / 4))
+    figure.legend(loc="outside lower center", ncols=4, fontsize=9, frameon=False)
     figure.savefig(path, metadata={"Date": None, "Creator": None})
     pyplot.close(figure)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("axes", nargs="*", choices=[[], *AXES], default=list(AXES))
+    parser.add_argument("axes", nargs="*", metavar="AXIS", help=f"of {', '.join(AXES)}; all of them if none is named")
     parser.add_argument(
         "--json", type=Path, help="keep the figures of these axes in FILE, beside those of others that are there"
     )
     parser.add_argument("--most", type=float, default=1.0, help="share of the largest size to go up to")
     parser.add_argument("--draw", type=Path, metavar="FILE")
     given = parser.parse_args()
+    if unknown := [a for a in given.axes if a not in AXES]:
+        parser.error(f"there is no axis {unknown[0]}; there are {', '.join(AXES)}")
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # as where it is installed
     source = given.draw or given.json
     found: dict[str, dict[str, list[Point]]] = {}
@@ -348,7 +360,7 @@ def main() -> None:
         page = PAGES / "scale.md"
         page.write_text(with_tables(page.read_text(encoding="utf-8"), found), encoding="utf-8", newline="\n")
     else:
-        for name in given.axes:
+        for name in given.axes or AXES:
             found[name] = curve(name, given.most)
             if given.json:
                 given.json.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")

@@ -11,7 +11,8 @@ from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any
 
-from innercouncil.model.ports import ChatModel, ChatRequest, Chunk, Estimate
+from chosen_model import Chosen
+from innercouncil.model.ports import ChatModel, ChatRequest, Chunk
 
 _spec = importlib.util.spec_from_file_location(
     "make_example", Path(__file__).parent.parent / "examples" / "make_example.py"
@@ -109,24 +110,12 @@ class Judge:
         yield Chunk(finish="stop")
 
 
-class ScriptedHelper:
+class ScriptedHelper(Chosen):
     """A person who names a judge as their model and says yes (or not)."""
 
-    label, identity, remote = "judge", "judge 1", False
-
     def __init__(self, model: ChatModel, *, yes: bool = True, budget: int = 0) -> None:
-        self.model, self.yes, self.budget = model, yes, budget
-        self.estimates: list[Estimate] = []
-
-    def agrees(self, estimate: Estimate) -> bool:
-        self.estimates.append(estimate)
-        return self.yes
-
-    async def open(self) -> ChatModel:
-        return self.model
-
-    async def close(self) -> None:
-        pass
+        super().__init__(model, label="judge", identity="judge 1", yes=yes)
+        self.budget = budget
 
 
 def random_phrases(prompt: str, rng: random.Random) -> dict[str, str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from chosen_model import Speaker
 from innercouncil.app.evaluate_twins import evaluate_kept, evaluate_twins, removal
 from innercouncil.app.personas import create_persona
 from innercouncil.council.deliberation import Deliberation
@@ -30,7 +31,7 @@ from innercouncil.model.council import (
     Worker,
 )
 from innercouncil.model.errors import BackendUnreachableError, DeclinedError, NothingToDiscoverError, UsageError
-from innercouncil.model.ports import ChatModel, ChatRequest, Chunk, Estimate
+from innercouncil.model.ports import ChatModel, ChatRequest, Chunk
 from innercouncil.store.cards import CardStore
 from innercouncil.store.database import Database
 from innercouncil.store.sessions import SessionStore
@@ -42,35 +43,18 @@ TOPICS = {"craftsman": "wood nail hammer bench saw glue plane chisel", "artisans
 NOW = Timing(started=0, first_token=1, finished=2)
 
 
-class Crowd:
-    """A model that speaks as it is told: craftsmen and artisans have the same words, poets others."""
+class Crowd(Speaker):
+    """Speaks as it is told: craftsmen and artisans have the same words, poets others."""
 
-    name = label = identity = "crowd"
-    remote = False
+    def __init__(self, **more: int) -> None:
+        super().__init__(self.words, name="crowd", **more)
+        self.asked = Counter[str]()
 
-    def __init__(self, fails_after: int = 10_000, says: bool = True) -> None:
-        self.left, self.says, self.asked = fails_after, says, Counter[str]()
-        self.estimates: list[Estimate] = []
-
-    def agrees(self, estimate: Estimate, /) -> bool:
-        self.estimates.append(estimate)
-        return self.says
-
-    async def open(self) -> ChatModel:
-        return self
-
-    async def close(self) -> None:
-        pass
-
-    async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
-        self.left -= 1
-        if self.left < 0:
-            raise BackendUnreachableError("The model is gone.")
+    def words(self, request: ChatRequest) -> str:
         system, question = (t.content for t in request.turns)
         self.asked[f"{system} {question} {request.seed}"] += 1
         words = next(w for key, w in TOPICS.items() if key in system).split()
-        yield Chunk(" ".join(random.Random(request.seed).choices([*words, *question.split()], k=40)))
-        yield Chunk(finish="stop")
+        return " ".join(random.Random(request.seed).choices([*words, *question.split()], k=40))
 
 
 def quiet(_title: str) -> Callable[[int, int], None]:
@@ -122,7 +106,7 @@ def test_a_run_cut_off_goes_on_and_nothing_is_asked_twice(tmp_path: Path) -> Non
 
 
 def test_without_a_yes_nothing_is_asked(tmp_path: Path) -> None:
-    model = Crowd(says=False)
+    model = Crowd(yes=False)
     with pytest.raises(DeclinedError):
         evaluate_twins(seated(tmp_path), model=model, questions=6, samples=2, stage=quiet)
     assert not model.asked

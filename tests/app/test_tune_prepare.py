@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from chosen_model import Chosen
 from conftest import EXAMPLE, Quiet, run
 from innercouncil.app.discover import rebuild_personas
 from innercouncil.app.findings import changed, load_discovery
@@ -18,7 +19,6 @@ from innercouncil.app.tune_hand import awaiting, awaiting_file
 from innercouncil.app.tune_prepare import PrepareSettings, prepare_training_data
 from innercouncil.model.errors import DeclinedError, NothingToDiscoverError, PersonaNotFoundError, UsageError
 from innercouncil.model.persona import Change
-from innercouncil.model.ports import ChatModel, Estimate
 from innercouncil.model.tuning import NEUTRAL, TARGETS, PersonaReport, PrepareReport
 from innercouncil.store.workspace import Workspace
 from rewriter import parts_of, rewrite, stubborn
@@ -27,23 +27,12 @@ from scripted_author import Author
 SLUG = "software-builder"
 
 
-class Chosen:
-    """A model the person chose: a scripted author, and a yes or no."""
+class Asked(Chosen):
+    """A scripted author, and a yes or no."""
 
-    def __init__(self, answer=rewrite, *, remote: bool = False, yes: bool = True, name: str = "one") -> None:
-        self.author, self.remote, self.yes = Author(answer), remote, yes
-        self.label, self.identity = f"author {name}", f"author-{name}"
-        self.offered: list[Estimate] = []
-
-    def agrees(self, estimate: Estimate, /) -> bool:
-        self.offered.append(estimate)
-        return self.yes
-
-    async def open(self) -> ChatModel:
-        return self.author
-
-    async def close(self) -> None:
-        pass
+    def __init__(self, answer=rewrite, *, name: str = "one", **more: bool) -> None:
+        self.author = Author(answer)
+        super().__init__(self.author, label=f"author {name}", identity=f"author-{name}", **more)
 
 
 @pytest.fixture
@@ -52,7 +41,7 @@ def ws(discovered, tmp_path) -> Workspace:
     return Workspace(tmp_path / "data")
 
 
-def prepare(ws: Workspace, model: Chosen | None = None, asked=None, **settings: Any) -> PrepareReport:
+def prepare(ws: Workspace, model: Asked | None = None, asked=None, **settings: Any) -> PrepareReport:
     return prepare_training_data(
         ws,
         PrepareSettings(**{"canaries": 0} | settings),
@@ -118,7 +107,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_one_other_neutral_rows(w
 
 
 def test_a_model_rewrites_the_answers_the_person_got(ws):
-    model = Chosen()
+    model = Asked()
     report = prepare(ws, model)
     made = [r for r in rows(ws, "train") if r["kind"] == "local model author one"]
     assert made
@@ -131,11 +120,11 @@ def test_a_model_rewrites_the_answers_the_person_got(ws):
     assert of(report).awaiting == 0
     shown = parts_of(model.author.asked[0])
     assert shown["voice"].startswith("You are Software Builder")
-    assert model.offered[0].calls == len(model.author.asked)
+    assert model.estimates[0].calls == len(model.author.asked)
 
 
 def test_what_is_not_good_enough_is_refused_by_reason_and_awaits_the_person(ws):
-    report = prepare(ws, Chosen(stubborn))
+    report = prepare(ws, Asked(stubborn))
     reasons = {why for p in report.personas for why in p.refused}
     assert {"refusal", "copy of the prompt"} <= reasons
     for p in report.personas:
@@ -144,12 +133,12 @@ def test_what_is_not_good_enough_is_refused_by_reason_and_awaits_the_person(ws):
 
 
 def test_answers_are_asked_for_once_and_several_models_mix(ws):
-    prepare(ws, Chosen(stubborn, name="stubborn"))
-    again = Chosen(stubborn, name="stubborn")
+    prepare(ws, Asked(stubborn, name="stubborn"))
+    again = Asked(stubborn, name="stubborn")
     report = prepare(ws, again)
-    assert again.offered == []
+    assert again.estimates == []
     kinds = of(report).train.kinds
-    remote = Chosen(rewrite, remote=True, name="far")
+    remote = Asked(rewrite, remote=True, name="far")
     assert of(prepare(ws, remote)).train.kinds["rewritten by author far"] > kinds.get("local model author stubborn", 0)
     both = of(prepare(ws)).train.kinds
     assert "rewritten by author far" in both, "a run without a model keeps what models wrote"
@@ -159,12 +148,12 @@ def test_answers_are_asked_for_once_and_several_models_mix(ws):
 def test_only_the_personas_named_are_asked_about_and_a_no_changes_nothing(ws):
     before = prepare(ws)
     with pytest.raises(DeclinedError):
-        prepare(ws, Chosen(yes=False))
+        prepare(ws, Asked(yes=False))
     assert json.loads((ws.lora_training / "report.json").read_bytes())["sha256"] == before.sha256
-    report = prepare(ws, Chosen(), asked=[SLUG])
+    report = prepare(ws, Asked(), asked=[SLUG])
     assert [p.slug for p in report.personas if p.train.kinds.get("local model author one")] == [SLUG]
     with pytest.raises(PersonaNotFoundError, match="no persona called 'nobody'"):
-        prepare(ws, Chosen(), asked=["nobody"])
+        prepare(ws, Asked(), asked=["nobody"])
 
 
 def test_an_answer_filled_in_in_the_file_becomes_a_row_and_stays(ws):
@@ -178,7 +167,7 @@ def test_an_answer_filled_in_in_the_file_becomes_a_row_and_stays(ws):
         assert [r["sources"] for r in by_hand] == [lines[0]["sources"]]
         assert by_hand[0]["messages"][2]["content"] == "ring buffer in a bytearray. call me at [phone]."
         assert of(report).awaiting == len(lines) - 1
-    model = Chosen()
+    model = Asked()
     prepare(ws, model)
     assert lines[0]["user"] not in {parts_of(a).get("question") for a in model.author.asked}, "it is not asked again"
 
@@ -257,7 +246,7 @@ def test_hostile_messages_and_secrets_reach_no_row(tmp_path):
     export.write_text(json.dumps(chats), encoding="utf-8")
     run(export, tmp_path / "data")
     ws = Workspace(tmp_path / "data")
-    report = prepare(ws, Chosen())
+    report = prepare(ws, Asked())
     everything = b"".join(p.read_bytes() for p in ws.lora_training.iterdir()).decode()
     assert sum(p.train.rows for p in report.personas) > 20
     assert not [bad for bad in ("Jennifer", "jen@corp", "<|", "|>", "\\u001b", "\u202e") if bad in everything]
@@ -272,7 +261,7 @@ def test_a_remote_model_sees_redacted_texts_only(ws):
         ws, opened.cards, seated.slug, msgspec.structs.replace(seated.card, system="Write to me@home.example.")
     )
     opened.database.close()
-    near, far = Chosen(name="near"), Chosen(remote=True, name="far")
+    near, far = Asked(name="near"), Asked(remote=True, name="far")
     prepare(ws, near, asked=[SLUG])
     prepare(ws, far, asked=[SLUG])
     assert {parts_of(a)["voice"] for a in near.author.asked} == {"Write to me@home.example."}

@@ -91,7 +91,7 @@ def test_personas_as_a_user_would_chain_them(discovered, tmp_path):
     assert innercouncil("personas", "rename", first, "The Maker", *at).returncode == 0
     assert innercouncil("personas", "edit", "the-maker", "--file", "-", *at, stdin="Say yes.\n").returncode == 0
     assert innercouncil("personas", "show", "the-maker", "--prompt", *at).stdout == "Say yes.\n"
-    unknown = innercouncil("personas", "drop", first, *at)
+    unknown = innercouncil("personas", "drop", "nobody", *at)
     assert unknown.returncode == 1
     assert "the-maker" in unknown.stderr
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
+
+from innercouncil.cli.discover_many import told
 
 
 def innercouncil(*args: object) -> subprocess.CompletedProcess[str]:
@@ -31,8 +34,24 @@ def test_one_that_fails_ends_it_with_1_after_all_the_others_had_their_turn(tmp_p
     assert [(e["name"], e["how"]) for e in told["exports"]] == [("ann.json", "failed"), ("ben.json", "failed")]
     assert told["left_out"] == 1
     lines = result.stderr.splitlines()
-    assert lines[0] == "Exports" and lines[1].startswith("1 of 2, ") and lines[2].endswith("2 failed")
+    assert lines == ["Exports", "1 of 2, 1 failed", "2 of 2, 2 failed"]
     assert "ann" not in result.stderr and "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("done", "kept", "failed", "seconds", "says"),
+    [
+        (1, 0, 0, 6.0, "1 of 4, 10.0 a minute, 18 s left"),
+        (1, 2, 0, 6.0, "3 of 4, 10.0 a minute, 6 s left"),
+        (2, 0, 1, 6.0, "3 of 4, 20.0 a minute, 3 s left, 1 failed"),
+        (1, 0, 0, 1200.0, "1 of 4, 0.1 a minute, 60 min left"),
+        (0, 0, 1, 0.004, "1 of 4, 1 failed"),
+        (4, 0, 0, 6.0, "4 of 4, 40.0 a minute"),
+        (0, 4, 0, 0.0, "4 of 4"),
+    ],
+)
+def test_how_long_it_takes_is_told_by_those_that_were_done(done, kept, failed, seconds, says):
+    assert told(Counter(done=done, kept=kept, failed=failed), 4, seconds) == says
 
 
 @pytest.mark.parametrize(

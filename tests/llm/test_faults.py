@@ -30,7 +30,8 @@ from wire_server import (
     run,
 )
 
-from innercouncil.llm.http import MAX_LINE, MAX_WORDS, Complaint, Server, clean, read_complaint, redact
+from innercouncil.llm.complaints import MAX_WORDS, Complaint, clean, read_complaint, redact
+from innercouncil.llm.http import MAX_LINE, Server
 from innercouncil.model.errors import (
     BackendBusyError,
     BackendError,

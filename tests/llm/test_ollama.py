@@ -65,12 +65,6 @@ def test_what_is_sent() -> None:
     assert shaped.body == plain.body | {"format": SCHEMA}
 
 
-def test_thinking_can_be_switched_off() -> None:
-    with WireServer(OLLAMA.answer("Yes")) as server:
-        ask(OllamaModel("qwen3:4b", url=server.url, think=False))
-    assert server.requests[0].body["think"] is False
-
-
 def test_thoughts_are_no_answer() -> None:
     thought = line({"message": {"role": "assistant", "content": "", "thinking": "hm"}, "done": False})
     with WireServer(OLLAMA.stream(thought, OLLAMA.text("Yes"), OLLAMA.end())) as server:
@@ -160,13 +154,6 @@ def test_loaded() -> None:
     with WireServer(Answer([line({"models": [model]})])) as server:
         assert run(Ollama(server.url).loaded()) == [LoadedModel("mistral:latest", 5137025024, 4000, 4096)]
         assert server.requests[0].path == "/api/ps"
-
-
-def test_unload() -> None:
-    with WireServer(Answer([b'{"done":true,"done_reason":"unload"}'])) as server:
-        run(Ollama(server.url).unload("qwen2.5:3b"))
-    assert server.requests[0].path == "/api/generate"
-    assert server.requests[0].body == {"model": "qwen2.5:3b", "keep_alive": 0, "stream": False}
 
 
 async def _pull(ollama: Ollama, seen: list[PullProgress]) -> None:

@@ -75,12 +75,10 @@ def test_no_key_no_header(key: str | None) -> None:
     assert "authorization" not in server.requests[0].headers
 
 
-def test_extra_goes_along() -> None:
-    extra = {"cache_prompt": True, "lora": [{"id": 0, "scale": 1.0}], "seed": 3}
+def test_an_address_may_be_given_with_the_path_of_the_endpoint() -> None:
     with WireServer(OPENAI.answer("Yes")) as server:
-        ask(OpenAIModel("m", url=server.url + "/v1/chat/completions/", extra=extra))
+        ask(OpenAIModel("m", url=server.url + "/v1/chat/completions/"))
     assert server.requests[0].path == "/v1/chat/completions"
-    assert server.requests[0].body.items() >= extra.items()
 
 
 def test_hosted_newer_models_know_max_tokens_by_another_name() -> None:
@@ -136,12 +134,6 @@ def test_a_refusal_that_does_not_end_is_given_up() -> None:
     with WireServer(_unsupported("seed")) as server, pytest.raises(BackendRejectedError, match="seed"):
         ask(OPENAI.model(server.url))
     assert len(server.requests) == 2
-
-
-def test_what_extra_asks_for_is_not_left_out() -> None:
-    with WireServer(_unsupported("seed")) as server, pytest.raises(BackendRejectedError):
-        ask(OpenAIModel("m", url=server.url, extra={"seed": 1}))
-    assert len(server.requests) == 1
 
 
 def test_a_context_that_is_too_small_is_told() -> None:

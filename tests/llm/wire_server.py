@@ -13,9 +13,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
 from innercouncil.llm.anthropic import AnthropicModel
-from innercouncil.llm.http import RemoteModel
 from innercouncil.llm.ollama import OllamaModel
 from innercouncil.llm.openai_compatible import OpenAIModel
+from innercouncil.llm.remote_model import RemoteModel
 from innercouncil.model.ports import ChatRequest, ChatTurn, Chunk, Reply, complete
 
 KEY: Final = "sk-very-secret-0123456789"

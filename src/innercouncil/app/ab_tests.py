@@ -114,9 +114,11 @@ def variant_of(house: House, spec: VariantSpec, options: AbOptions) -> Variant:
     if sum(map(bool, (spec.persona, spec.adapter, spec.system.strip(), spec.council))) != 1:
         raise UsageError("Each side is one thing: a persona, the text of a prompt, or a line-up; name exactly one.")
     if spec.council:
-        if len(set(spec.council)) != len(spec.council) or len(spec.council) > MAX_WORKERS:
+        workers = tuple(
+            _worker(house, slug, seat, options) for seat, slug in enumerate(spec.council[: MAX_WORKERS + 1])
+        )
+        if len({w.slug for w in workers}) != len(workers) or len(workers) > MAX_WORKERS:
             raise UsageError(f"A line-up names each persona once, {MAX_WORKERS} at most.")
-        workers = tuple(_worker(house, slug, seat, options) for seat, slug in enumerate(spec.council))
         return Variant(kind="council", name=" + ".join(spec.council), workers=workers)
     if persona:
         return Variant(kind="persona", name=persona, workers=(_worker(house, persona, 0, options),))
@@ -134,7 +136,8 @@ def _what_acts(variant: Variant) -> tuple[bool, tuple[tuple[str, str, str | None
 
 
 def _worker(house: House, named: str, seat: int, options: AbOptions) -> Worker:
-    slug, _, wanted = named.removesuffix(WITH_ADAPTER).partition("@")
+    name, _, wanted = named.removesuffix(WITH_ADAPTER).partition("@")
+    slug = house.cards.get(name).slug
     version = _version(house, slug, wanted)
     adapter = may_be_tested(house, slug).name if named.endswith(WITH_ADAPTER) else None
     return Worker(

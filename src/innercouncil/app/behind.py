@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, Literal, NamedTuple, get_args
@@ -10,7 +11,7 @@ import msgspec
 
 from innercouncil.app.dashboard import Figures
 from innercouncil.model.council import SessionSummary
-from innercouncil.model.errors import UsageError
+from innercouncil.model.errors import PersonaNotFoundError, UsageError
 from innercouncil.model.ratings import Covariate, Judgement, Voters
 from innercouncil.model.worth import WorthVote
 
@@ -72,7 +73,7 @@ class _Found(NamedTuple):
 
 def behind(figures: Figures, figure: Figure, *, before: str | None = None, limit: int = 30) -> Behind:
     """The sessions behind a figure. Raises UsageError for a figure there is not."""
-    found = _FINDERS[figure.figure](figures, figure)
+    found = _found(figures, figure)
     page = figures.house.sessions.among(found.said, before=before, limit=limit)
     note = found.note
     if gone := len(found.said) - page.total:
@@ -83,13 +84,26 @@ def behind(figures: Figures, figure: Figure, *, before: str | None = None, limit
 
 def all_behind(figures: Figures, figure: Figure) -> Iterator[BehindRow]:
     """All of them, newest first. Raises UsageError for a figure there is not."""
-    said = _FINDERS[figure.figure](figures, figure).said
+    said = _found(figures, figure).said
     before: str | None = None
     while True:
         page = figures.house.sessions.among(said, before=before, limit=PAGE)
         yield from (BehindRow(s, said[s.id]) for s in page.sessions)
         if (before := page.next) is None:
             return
+
+
+def _found(figures: Figures, figure: Figure) -> _Found:
+    if figure.figure != "gauge":
+        figure = msgspec.structs.replace(figure, slug=_slug(figures, figure.slug), other=_slug(figures, figure.other))
+    return _FINDERS[figure.figure](figures, figure)
+
+
+def _slug(figures: Figures, name: str) -> str:
+    """The slug a persona sits under; one that was deleted is known by its sessions only."""
+    with contextlib.suppress(PersonaNotFoundError):
+        return figures.house.cards.get(name).slug
+    return name
 
 
 # --- boards ---

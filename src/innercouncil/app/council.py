@@ -157,11 +157,10 @@ class House:
     # --- inside ---
 
     def _chosen(self, slugs: Sequence[str] | None) -> list[SeatedPersona]:
-        if slugs is None:
-            return [p for p in self.cards.all() if p.enabled]
-        if len(set(slugs)) != len(slugs):
+        seated = self.cards.named(slugs)
+        if slugs is not None and len(seated) != len(slugs):
             raise UsageError("A persona was named twice; name each once.")
-        return [self.cards.get(slug) for slug in slugs]
+        return seated
 
     async def _council(
         self, question: str, seated: Sequence[SeatedPersona], options: CouncilOptions | None,

@@ -88,9 +88,7 @@ def _council(workspace: Workspace, slugs: Sequence[str] | None) -> tuple[list[Pe
     """Who is looked at, and which discovered persona each follows."""
     _, database, cards = open_personas(workspace)
     try:
-        seated = (
-            [cards.get(s) for s in dict.fromkeys(slugs)] if slugs is not None else [p for p in cards.all() if p.enabled]
-        )
+        seated = cards.named(slugs)
     finally:
         database.close()
     if not seated:

@@ -119,9 +119,7 @@ def evaluate_kept(
 def _council(workspace: Workspace, slugs: Sequence[str] | None) -> tuple[list[Persona], list[SessionRecord]]:
     _, database, cards = open_personas(workspace)
     try:
-        seated = (
-            [cards.get(s) for s in dict.fromkeys(slugs)] if slugs is not None else [p for p in cards.all() if p.enabled]
-        )
+        seated = cards.named(slugs)
         records = list(_finished(SessionStore(database)))
     finally:
         database.close()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
 
-from innercouncil.model.errors import NothingToDiscoverError
+from innercouncil.model.errors import NothingToDiscoverError, PersonaNotFoundError
 from innercouncil.model.facets import Way
-from innercouncil.model.persona import Change, Discovery, PromptLine, SystemPrompt
+from innercouncil.model.persona import Change, Discovery, Persona, PromptLine, SystemPrompt, called_before, called_now
 from innercouncil.model.tokens import estimate_tokens
 from innercouncil.store import database
 from innercouncil.store.workspace import Workspace
@@ -32,6 +33,29 @@ def load_discovery(workspace: Workspace) -> Discovery:
         raise NothingToDiscoverError(
             f"There are no personas in {workspace.root} yet; run `innercouncil discover EXPORT` first."
         ) from None
+
+
+def persona_named(workspace: Workspace, personas: Mapping[str, Persona], name: str) -> Persona:
+    """The one of the discovered `personas` (by slug) that is called so, or was before it was renamed. Raises PersonaNotFoundError."""
+    for slug in (name, called_now(name, database.changes(workspace.database))):
+        if slug in personas:
+            return personas[slug]
+    raise PersonaNotFoundError(f"There is no persona called {name[:80]!r}; there are: {', '.join(personas)}.")
+
+
+def names_of(workspace: Workspace, name: str) -> list[str]:
+    """All slugs of a discovered persona, the present one first: what was made for it may lie under one it had before."""
+    changes, there = database.changes(workspace.database), _slugs(workspace)
+    present = name if name in there else called_now(name, changes)
+    return [present, *dict.fromkeys(s for s in called_before(present, changes) if s not in there | {present})]
+
+
+def _slugs(workspace: Workspace) -> set[str]:
+    """Those of the discovered personas, without reading all that was found."""
+    try:
+        return set(msgspec.json.decode(workspace.system_prompts.read_bytes(), type=dict[str, msgspec.Raw]))
+    except (OSError, msgspec.MsgspecError):
+        return set()
 
 
 def way_of(discovery: Discovery) -> Way:

@@ -13,6 +13,7 @@ from innercouncil.app.council_settings import CouncilSettings
 from innercouncil.llm.select import parse_model
 from innercouncil.model.errors import UsageError
 from innercouncil.model.ports import ChatModel, ChatRequest, ChatTurn, Chunk, Estimate, Usage, complete
+from innercouncil.model.times import duration
 from innercouncil.model.tokens import estimate_tokens
 from innercouncil.prompts import template
 from innercouncil.store.database import Database
@@ -49,7 +50,7 @@ class Offer(NamedTuple):
         parts = [
             f"{self.model} will be asked about {e.what} in {e.calls} call{'s' if e.calls != 1 else ''}: about "
             f"{e.prompt_tokens:,} tokens to read and up to {e.answer_tokens:,} to write",
-            f"at its present speed at most {_duration(self.speed.seconds(e))}",
+            f"at its present speed at most {duration(max(1, self.speed.seconds(e)))}",
         ]
         if price is not None:
             parts.append(f"at your price at most {price.cost(e.prompt_tokens, e.answer_tokens):.2f}")
@@ -190,12 +191,6 @@ class _Metered:
         finally:
             read = sum(estimate_tokens(t.content) for t in request.turns)
             self._count(usage or Usage(read, estimate_tokens("".join(said))))
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def worker_model(workspace: Workspace) -> str:

@@ -148,8 +148,7 @@ class Run:
 
     def _key(self) -> str:
         house, settings = self._house, self._house.backends.settings
-        seated = [house.cards.get(s) for s in self._personas] if self._personas is not None else house.cards.all()
-        versions = [p.version.id for p in seated if self._personas is not None or p.enabled]
+        versions = [p.version.id for p in house.cards.named(self._personas)]
         models = [settings.worker, settings.worker if self._options.lite else settings.writer]
         return fingerprint(personas=versions, models=models, options=self._options)[:16]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from innercouncil.app.tune_card import GATES, save_card
-from innercouncil.app.tune_watch import find_card
+from innercouncil.app.tune_watch import adapter_folder, find_card
 from innercouncil.model.card import SeatedAdapter, SeatedPersona
 from innercouncil.model.errors import PersonaNotFoundError, UsageError
 from innercouncil.model.gates import GateReport
@@ -55,7 +55,9 @@ def name_of(slug: str, sha256: str) -> str:
 
 def adapter_of(house: House, persona: str) -> Adapter:
     """The adapter that was trained for a persona (a slug of the council or of a training). Raises UsageError."""
-    return adapter_in(house, training_slug(house, persona))
+    return adapter_in(
+        house, adapter_folder(house.workspace, training_slug(house, persona)).name.removeprefix("persona_")
+    )
 
 
 def adapter_in(house: House, slug: str) -> Adapter:
@@ -83,8 +85,7 @@ def prompt_in_force(house: House, persona: str) -> str | None:
     try:
         return house.cards.get(persona).card.system
     except PersonaNotFoundError:
-        seated = next((p for p in house.cards.all() if p.source == persona), None)
-        return seated.card.system if seated else None
+        return None
 
 
 def prompt_digest(system: str) -> str:

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from innercouncil.app.findings import names_of
 from innercouncil.model.errors import UsageError
 from innercouncil.model.tuning import AwaitingRow, HandAnswer
 from innercouncil.store.database import Database
@@ -86,7 +87,7 @@ def answer_by_hand(workspace: Workspace, database: Database, slug: str, row_id: 
     Raises UsageError where no such row awaits an answer or the text is too long.
     """
     _check(text, "The answer")
-    row = next((r for r in read_awaiting(awaiting_file(workspace, slug)) if r.id == row_id), None)
+    row = next((r for r in read_awaiting(_last_file(workspace, slug)) if r.id == row_id), None)
     if row is None:
         raise UsageError("No such row awaits an answer; load the page again.")
     TrainingAnswers(database).put([HandAnswer(row.sources[0], slug, text)])
@@ -95,11 +96,18 @@ def answer_by_hand(workspace: Workspace, database: Database, slug: str, row_id: 
 
 def awaiting(workspace: Workspace, database: Database, slug: str) -> list[AwaitingRow]:
     """The rows of a persona that await an answer, with what was written since the last `tune prepare`."""
-    written = {a.message: a.text for a in TrainingAnswers(database).all() if a.persona == slug}
+    names = names_of(workspace, slug)
+    written = {a.message: a.text for a in TrainingAnswers(database).all() if a.persona in names}
     return [
         msgspec.structs.replace(row, assistant=written.get(row.sources[0], row.assistant))
-        for row in read_awaiting(awaiting_file(workspace, slug))
+        for row in read_awaiting(_last_file(workspace, slug))
     ]
+
+
+def _last_file(workspace: Workspace, slug: str) -> Path:
+    """The rows as the last `tune prepare` left them, perhaps under a name the persona had then."""
+    files = [awaiting_file(workspace, name) for name in names_of(workspace, slug)]
+    return next((f for f in files if f.is_file()), files[0])
 
 
 def _check(text: str, what: str) -> None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from innercouncil.app.findings import names_of
 from innercouncil.llm.memory import measure_memory
 from innercouncil.model.errors import UsageError
 from innercouncil.model.slug import slug_of
@@ -46,7 +47,7 @@ def jobs_of(
     if data is not None:
         if len(personas) > 1:
             raise UsageError("--data goes with one --persona; leave it out to train several from their own rows.")
-        return [_job_of_file(ws, personas[0] if personas else None, data, eval_data, output)]
+        return [_job_of_file(ws, names_of(ws, personas[0])[0] if personas else None, data, eval_data, output)]
     ready = {
         p.name[len("persona_") : -len("_train.jsonl")]: p
         for p in sorted(ws.lora_training.glob("persona_*_train.jsonl"))
@@ -59,8 +60,8 @@ def jobs_of(
         raise UsageError(f"Say whom to train with --persona SLUG (or all), or name a file with --data.{there}")
     jobs = []
     for name in slugs:
-        slug = name if name in ready else slug_of(name)
-        if slug not in ready:
+        slug = next((s for s in (name, slug_of(name), *names_of(ws, name)) if s in ready), None)
+        if slug is None:
             there = f"there are rows for {', '.join(ready)}" if ready else "there are no rows of any persona"
             raise UsageError(
                 f"{ws.lora_training} holds no rows of {name!r}; {there}. `innercouncil tune prepare` makes them."

@@ -13,7 +13,7 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from innercouncil.app.backends import Backends
-from innercouncil.app.findings import load_discovery
+from innercouncil.app.findings import load_discovery, persona_named
 from innercouncil.app.personas import open_personas
 from innercouncil.app.tune_answers import Answers, Wanted, ask_model, kept_answers
 from innercouncil.app.tune_hand import hand_answers, take_awaiting, write_awaiting
@@ -21,7 +21,6 @@ from innercouncil.app.tune_messages import Limits, PersonaDrafts, read_drafts
 from innercouncil.app.tune_voice import VoiceCheck, voice_checks
 from innercouncil.discovery.redaction import Redactor
 from innercouncil.llm.token_counts import open_counter
-from innercouncil.model.errors import PersonaNotFoundError
 from innercouncil.model.ports import ChatTurn, ChosenModel
 from innercouncil.model.tuning import (
     BY_HAND,
@@ -116,10 +115,8 @@ def prepare_training_data(
                 settings.limits, redactor.redact, stage("Reading your messages"),
             )  # fmt: skip
             slugs = [p.slug for p in found]
-            if unknown := [a for a in asked or () if a not in slugs]:
-                raise PersonaNotFoundError(
-                    f"Discovery found no persona called {unknown[0][:80]!r}; there are: {', '.join(slugs)}."
-                )
+            there = {p.slug: p for p in discovery.personas}
+            asked = [persona_named(workspace, there, name).slug for name in asked] if asked is not None else None
             base = Backends(opened.database, workspace.root).folder.find(TARGETS[settings.mode].base)
         finally:
             opened.database.close()

@@ -53,7 +53,8 @@ class AdapterStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 def adapter_status(house: House, persona: str) -> AdapterStatus:
     """Where the adapter of a persona of the council stands. Raises PersonaNotFoundError."""
-    card = house.cards.get(persona).card
+    present = house.cards.get(persona)
+    card = present.card
     try:
         adapter = adapter_of(house, persona)
     except UsageError:
@@ -70,7 +71,7 @@ def adapter_status(house: House, persona: str) -> AdapterStatus:
     return AdapterStatus(
         name=adapter.name, base=adapter.card.base, licence=adapter.card.base_licence, gates=gates,
         verdict=verdict_of(gates) if gates else "Its gates were not run yet.", seated=card.adapter,
-        notes=(*notes, *(gates.notes if gates else ())), tests=_tests(house, persona, adapter.name),
+        notes=(*notes, *(gates.notes if gates else ())), tests=_tests(house, present.slug, adapter.name),
     )  # fmt: skip
 
 

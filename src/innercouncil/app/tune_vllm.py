@@ -49,7 +49,7 @@ def servings(house: House, personas: Iterable[str]) -> list[Serving]:
     """
     sitting = [p.slug for p in house.cards.all() if p.card.adapter]
     chosen = list(personas) or sitting
-    adapters = [adapter_of(house, slug) for slug in chosen]
+    adapters = list({a.name: a for a in (adapter_of(house, slug) for slug in chosen)}.values())
     if not chosen:
         adapters = [adapter_in(house, run.slug) for run in training_runs(house.workspace) if run.adapter]
     if not adapters:

@@ -11,7 +11,9 @@ from typing import Final
 import msgspec
 import psutil
 
+from innercouncil.app.findings import names_of
 from innercouncil.model.errors import PersonaNotFoundError
+from innercouncil.model.slug import slug_of
 from innercouncil.model.training import AdapterCard, TrainingEvent, TrainingRun
 from innercouncil.store.workspace import Workspace
 
@@ -32,6 +34,8 @@ def training_run(ws: Workspace, slug: str) -> TrainingRun:
     """That of one persona. Raises PersonaNotFoundError."""
     found = {run.slug: run for run in training_runs(ws)}
     if slug not in found:
+        slug = next((name for name in names_of(ws, slug) if name in found), slug)
+    if slug not in found:
         raise PersonaNotFoundError(
             f"There is no adapter or training of {slug[:60]!r}; `innercouncil tune train` begins one."
         )
@@ -43,7 +47,7 @@ async def follow(ws: Workspace, slug: str) -> AsyncGenerator[tuple[str, list[Tra
 
     Raises PersonaNotFoundError.
     """
-    training_run(ws, slug)
+    slug = training_run(ws, slug).slug
     path, offset = ws.loras / f"persona_{slug}" / PROGRESS, 0
     while True:
         running = training_run(ws, slug).state == "running"
@@ -53,6 +57,12 @@ async def follow(ws: Workspace, slug: str) -> AsyncGenerator[tuple[str, list[Tra
         if not running:
             return
         await asyncio.sleep(LOOK_S)
+
+
+def adapter_folder(ws: Workspace, slug: str) -> Path:
+    """Where the adapter of a persona lies, also one that was trained before the persona was renamed."""
+    folders = [ws.loras / f"persona_{slug_of(name)}" for name in names_of(ws, slug)]
+    return next((f for f in folders if f.is_dir()), folders[0])
 
 
 def find_card(output: Path) -> AdapterCard | None:

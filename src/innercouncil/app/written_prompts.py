@@ -9,11 +9,11 @@ from typing import Final, Literal
 
 import msgspec
 
-from innercouncil.app.findings import load_discovery
+from innercouncil.app.findings import load_discovery, persona_named
 from innercouncil.app.personas import DiffLine, diff_prompts
 from innercouncil.cards.safety import appeals
 from innercouncil.discovery.model_prompts import Guards, estimate, material, material_key, write
-from innercouncil.model.errors import DeclinedError, NothingToDiscoverError, PersonaNotFoundError, UsageError
+from innercouncil.model.errors import DeclinedError, NothingToDiscoverError, UsageError
 from innercouncil.model.persona import Change, Persona, WrittenPrompt
 from innercouncil.model.ports import ChosenModel
 from innercouncil.model.slug import slug_of
@@ -60,12 +60,9 @@ def write_prompts(
     """
     with workspace.lock():
         offline = offline_personas(workspace)
-        wanted = [_known(offline, slug) for slug in slugs or offline]
+        wanted = list({p.slug: p for p in (persona_named(workspace, offline, s) for s in slugs or offline)}.values())
         kept = _read(workspace)
-        missing = [
-            p for p in wanted
-            if not (old := kept.get(p.slug)) or old.author != author.identity or old.key != material_key(p, material(p, GUARDS))
-        ]  # fmt: skip
+        missing = [p for p in wanted if not (old := _written(kept, p)) or old.author != author.identity]
         if missing and not author.agrees(estimate(missing, GUARDS)):
             raise DeclinedError("Nothing was asked; the offline prompts stand.")
         if missing:
@@ -76,7 +73,7 @@ def write_prompts(
                 workspace.write_json(workspace.model_prompts, kept)
 
             asyncio.run(_write_all(missing, names, author, keep, progress))
-        return [_offered(workspace, p, kept[p.slug]) for p in wanted]
+        return [_offered(workspace, p, written) for p in wanted if (written := _written(kept, p))]
 
 
 async def _write_all(
@@ -111,10 +108,9 @@ def offered_prompt(workspace: Workspace, slug: str) -> Offered | None:
     """What a model wrote for a persona, None where none did or its material has changed since."""
     if not workspace.model_prompts.exists() or not workspace.offline_personas.exists():
         return None
-    persona, written = offline_personas(workspace).get(slug), _read(workspace).get(slug)
-    if persona is None or written is None or written.key != material_key(persona, material(persona, GUARDS)):
-        return None
-    return _offered(workspace, persona, written)
+    persona = offline_personas(workspace).get(slug)
+    written = _written(_read(workspace), persona) if persona else None
+    return _offered(workspace, persona, written) if persona and written else None
 
 
 def choices_of(workspace: Workspace, slug: str, which: Which, *, with_name: bool = False) -> list[Change]:
@@ -122,7 +118,7 @@ def choices_of(workspace: Workspace, slug: str, which: Which, *, with_name: bool
 
     Raises PersonaNotFoundError, UsageError.
     """
-    _known(offline_personas(workspace), slug)
+    slug = persona_named(workspace, offline_personas(workspace), slug).slug
     if which == "offline":
         return [Change(action="choose", slug=slug)]
     offered = offered_prompt(workspace, slug)
@@ -143,10 +139,10 @@ def choices_of(workspace: Workspace, slug: str, which: Which, *, with_name: bool
     return changes
 
 
-def _known(personas: Mapping[str, Persona], slug: str) -> Persona:
-    if slug not in personas:
-        raise PersonaNotFoundError(f"There is no persona called {slug[:80]!r}; there are: {', '.join(personas)}.")
-    return personas[slug]
+def _written(kept: Mapping[str, WrittenPrompt], persona: Persona) -> WrittenPrompt | None:
+    """What a model wrote from exactly the persona's material, perhaps when it had another name."""
+    key, own = material_key(persona, material(persona, GUARDS)), kept.get(persona.slug)
+    return next((w for w in (own, *kept.values()) if w is not None and w.key == key), None)
 
 
 def _offered(workspace: Workspace, persona: Persona, written: WrittenPrompt) -> Offered:

@@ -24,6 +24,7 @@ from innercouncil.cli.options import JSON, with_options
 from innercouncil.cli.progress import StageProgress
 from innercouncil.cli.terminal import clean, print_json
 from innercouncil.model.errors import UsageError
+from innercouncil.model.times import duration
 
 ROWS: Final = 50
 """Most rows of a table on a terminal; with --json all are told."""
@@ -83,19 +84,25 @@ class _Speed:
     def __call__(self, finding: Finding, total: int) -> None:
         self._counts[finding.how] += 1
         done = self._counts.total()
-        made = done - self._counts["kept"]
-        speed = made / (time.perf_counter() - self._began)
-        words = [f"{done} of {total}"]
-        if made:
-            words += [f"{60 * speed:.1f} a minute", f"{(total - done) / speed / 60:.0f} min left"]
-        if failed := self._counts["failed"]:
-            words.append(f"{failed} failed")
+        words = told(self._counts, total, time.perf_counter() - self._began)
         self._update(done, total)
         if not self._bars.drawn:
             if 100 * done // total > 100 * (done - 1) // total:
-                click.echo(", ".join(words), err=True)
+                click.echo(words, err=True)
         else:
-            self._bars.note(", ".join(words))
+            self._bars.note(words)
+
+
+def told(counts: Counter[str], total: int, seconds: float) -> str:
+    """How far it is, and how long it will take at most, by those that were done: one that fails or is kept takes no time."""
+    words = [f"{counts.total()} of {total}"]
+    if done := counts["done"]:
+        words.append(f"{60 * done / seconds:.1f} a minute")
+        if left := total - counts.total():
+            words.append(f"{duration(left * seconds / done)} left")
+    if failed := counts["failed"]:
+        words.append(f"{failed} failed")
+    return ", ".join(words)
 
 
 def _show(findings: Sequence[Finding], left_out: int) -> None:

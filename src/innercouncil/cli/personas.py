@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from innercouncil.app.discover import rebuild_personas
-from innercouncil.app.findings import changed, load_discovery
+from innercouncil.app.findings import changed, load_discovery, persona_named
 from innercouncil.app.helper_model import Price
 from innercouncil.app.personas import follow_change
 from innercouncil.app.settings import settings_of
@@ -24,8 +24,8 @@ from innercouncil.cli.options import JSON, WORKSPACE, with_options
 from innercouncil.cli.progress import StageProgress
 from innercouncil.cli.terminal import clean as _clean
 from innercouncil.cli.terminal import print_json as _print_json
-from innercouncil.model.errors import PersonaNotFoundError, UsageError
-from innercouncil.model.persona import Change, Discovery, Persona
+from innercouncil.model.errors import UsageError
+from innercouncil.model.persona import Change, Persona
 from innercouncil.model.slug import slug_of
 from innercouncil.store import database
 from innercouncil.store.cards import CardStore
@@ -64,7 +64,7 @@ def list_(workspace: Path, as_json: bool) -> None:
 @click.option("--prompt", "only_prompt", is_flag=True, help="Print only the system prompt.")
 def show(slug: str, workspace: Path, as_json: bool, only_prompt: bool) -> None:
     """Show one persona with its evidence and its system prompt."""
-    persona = _find(load_discovery(Workspace(workspace)), slug)
+    persona = _find(Workspace(workspace), slug)
     if as_json:
         _print_json(msgspec.to_builtins(persona))
     elif only_prompt:
@@ -99,14 +99,14 @@ def _print_persona(p: Persona) -> None:
 def edit(slug: str, workspace: Path, source: TextIO | None) -> None:
     """Write the persona's system prompt yourself; the generated one stays in generated_prompts.json's evidence."""
     ws = Workspace(workspace)
-    persona = _find(load_discovery(ws), slug)
+    persona = _find(ws, slug)
     text = source.read() if source is not None else click.edit(persona.prompt.text, extension=".md")
     if text is None or text.strip() == persona.prompt.text.strip():
         click.echo("Nothing changed.", err=True)
         return
     if not text.strip():
         raise UsageError("The prompt is empty; write at least one line, or drop the persona with `personas drop`.")
-    _change(ws, Change(action="edit", slug=slug, value=text.strip() + "\n"))
+    _change(ws, Change(action="edit", slug=persona.slug, value=text.strip() + "\n"))
 
 
 @personas.command(epilog='Example: innercouncil personas rename code-builder "The Maker"')
@@ -116,14 +116,19 @@ def edit(slug: str, workspace: Path, source: TextIO | None) -> None:
 def rename(slug: str, name: str, workspace: Path) -> None:
     """Give a persona another name."""
     ws = Workspace(workspace)
-    discovery = load_discovery(ws)
-    _find(discovery, slug)
+    persona = _find(ws, slug)
     name = " ".join(_clean(name).split())
     if not name or len(name) > 80:
         raise UsageError("A name has 1 to 80 characters; give a shorter one.")
-    if slug_of(name) != slug and any(p.slug == slug_of(name) for p in discovery.personas):
+    if slug_of(name) != persona.slug and any(p.slug == slug_of(name) for p in load_discovery(ws).personas):
         raise UsageError(f"Another persona is called {name} already; choose a different name.")
-    _change(ws, Change(action="rename", slug=slug, value=name))
+    change = Change(action="rename", slug=persona.slug, value=name)
+    if persona.name == name:
+        change = Change(action="rename", slug=slug, value=name)
+        if database.changes(ws.database)[-1:] != [change]:
+            click.echo("Nothing changed.", err=True)
+            return
+    _change(ws, change)  # also again, where it was cut off
 
 
 @personas.command(epilog="Example: innercouncil personas merge code-builder software-debugger --name Engineer")
@@ -134,12 +139,10 @@ def rename(slug: str, name: str, workspace: Path) -> None:
 def merge(slug: str, other: str, workspace: Path, name: str) -> None:
     """Make one persona out of two."""
     ws = Workspace(workspace)
-    discovery = load_discovery(ws)
-    _find(discovery, slug)
-    _find(discovery, other)
-    if slug == other:
+    first, second = _find(ws, slug), _find(ws, other)
+    if first == second:
         raise UsageError("A persona cannot be merged with itself; name two different ones.")
-    _change(ws, Change(action="merge", slug=slug, other=other, value=" ".join(_clean(name).split())[:80]))
+    _change(ws, Change(action="merge", slug=first.slug, other=second.slug, value=" ".join(_clean(name).split())[:80]))
 
 
 @personas.command(epilog="Example: innercouncil personas split story-writer")
@@ -148,8 +151,7 @@ def merge(slug: str, other: str, workspace: Path, name: str) -> None:
 def split(slug: str, workspace: Path) -> None:
     """Divide a persona into two."""
     ws = Workspace(workspace)
-    _find(load_discovery(ws), slug)
-    _change(ws, Change(action="split", slug=slug))
+    _change(ws, Change(action="split", slug=_find(ws, slug).slug))
 
 
 @personas.command(epilog="Example: innercouncil personas drop story-writer")
@@ -158,11 +160,10 @@ def split(slug: str, workspace: Path) -> None:
 def drop(slug: str, workspace: Path) -> None:
     """Take a persona out; its messages stay, without a persona."""
     ws = Workspace(workspace)
-    discovery = load_discovery(ws)
-    _find(discovery, slug)
-    if len(discovery.personas) == 1:
+    persona = _find(ws, slug)
+    if len(load_discovery(ws).personas) == 1:
         raise UsageError("This is the last persona; a council needs at least one.")
-    _change(ws, Change(action="drop", slug=slug))
+    _change(ws, Change(action="drop", slug=persona.slug))
 
 
 @personas.command(epilog="Example: innercouncil personas write --llm ollama --llm-model qwen2.5:7b")
@@ -196,11 +197,11 @@ def write(
 def diff(slug: str, workspace: Path, as_json: bool) -> None:
     """Show what a model wrote for a persona against the offline prompt."""
     ws = Workspace(workspace)
-    _find(load_discovery(ws), slug)
+    slug = _find(ws, slug).slug
     offered = offered_prompt(ws, slug)
     if offered is None:
         raise UsageError(
-            f"No model has written {_clean(slug)} from its present evidence; run `innercouncil personas write {_clean(slug)} --llm WHERE` first."
+            f"No model has written {slug} from its present evidence; run `innercouncil personas write {slug} --llm WHERE` first."
         )
     if as_json:
         _print_json(offered)
@@ -216,8 +217,7 @@ def diff(slug: str, workspace: Path, as_json: bool) -> None:
 def choose(slug: str, which: Which, workspace: Path, with_name: bool) -> None:
     """Give a persona the prompt a model wrote, or the offline one again; `personas undo` takes it back."""
     ws = Workspace(workspace)
-    _find(load_discovery(ws), slug)
-    for change in choices_of(ws, slug, which, with_name=with_name):
+    for change in choices_of(ws, _find(ws, slug).slug, which, with_name=with_name):
         _change(ws, change)
 
 
@@ -273,9 +273,5 @@ def _follow(ws: Workspace, change: Change, *, undone: bool = False) -> None:
         opened.close()
 
 
-def _find(discovery: Discovery, slug: str) -> Persona:
-    for persona in discovery.personas:
-        if persona.slug == slug:
-            return persona
-    known = ", ".join(p.slug for p in discovery.personas)
-    raise PersonaNotFoundError(f"There is no persona called {_clean(slug)}; there are: {known}.")
+def _find(ws: Workspace, name: str) -> Persona:
+    return persona_named(ws, {p.slug: p for p in load_discovery(ws).personas}, name)

@@ -18,10 +18,10 @@ from rich.progress import (
 
 
 class StageProgress:
-    """A `Watcher` that draws; use it as a context manager. Quiet with `quiet=True`."""
+    """A `Watcher` that draws; use it as a context manager."""
 
-    def __init__(self, *, quiet: bool = False) -> None:
-        self._console = Console(stderr=True, quiet=quiet)
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
         self._progress = Progress(
             TextColumn("{task.description:<24}", markup=False),
             BarColumn(bar_width=28),

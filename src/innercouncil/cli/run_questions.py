@@ -14,6 +14,7 @@ from innercouncil.cli.options import JSON, WORKSPACE, with_options
 from innercouncil.cli.progress import StageProgress
 from innercouncil.cli.terminal import clean, in_house, print_json
 from innercouncil.model.errors import UsageError
+from innercouncil.model.times import duration
 from innercouncil.store.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -94,17 +95,13 @@ def _stopped() -> NoReturn:
 
 
 def _told(step: Step) -> str:
-    return f"{step.number} of {step.total}: {step.state} in {step.seconds:.0f} s, about {_minutes(step.left)} left"
-
-
-def _minutes(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+    return f"{step.number} of {step.total}: {step.state} in {step.seconds:.0f} s, about {duration(step.left)} left"
 
 
 def _print(s: BatchSummary) -> None:
     click.echo(
         f"{s.done} of {s.questions} questions answered ({s.done_before} before), {s.failed} failed, {s.unasked} not asked; "
-        f"{_minutes(s.seconds)}, {s.prompt_tokens:,} tokens read, {s.completion_tokens:,} written."
+        f"{duration(s.seconds)}, {s.prompt_tokens:,} tokens read, {s.completion_tokens:,} written."
     )
     for session in s.failed_sessions:
         click.echo(f"Failed: innercouncil sessions show {session[:8]}", err=True)

@@ -35,6 +35,7 @@ def export(
     """Write an adapter as GGUF for llama.cpp. For PEFT and vLLM the folder itself is the export."""
     from innercouncil.app import tune_export
     from innercouncil.app.tune_train import export_gguf
+    from innercouncil.app.tune_watch import adapter_folder
 
     if (persona is None) == (adapter is None):
         raise UsageError("Say whose adapter with --persona, or which folder with --adapter.")
@@ -43,7 +44,7 @@ def export(
     if outtype == ("q8_0" if merge is None else "f32"):
         raise UsageError(f"--outtype {outtype} is {'only for --merge' if merge is None else 'not for --merge'}.")
     ws = Workspace(workspace)
-    folder = adapter or ws.loras / f"persona_{persona}"
+    folder = adapter or adapter_folder(ws, str(persona))
     if merge is None:
         file, modules = export_gguf(folder, base_model, output, "f32" if outtype == "f32" else "f16")
     else:

@@ -18,8 +18,9 @@ from innercouncil.app.tune_train import Trained, train_each
 from innercouncil.cli.options import JSON, WORKSPACE, with_options
 from innercouncil.cli.progress import StageProgress
 from innercouncil.cli.terminal import clean, print_json
-from innercouncil.cli.tune_watch import TrainingWatch, duration
+from innercouncil.cli.tune_watch import TrainingWatch
 from innercouncil.model.errors import TrainingError, UsageError
+from innercouncil.model.times import duration
 from innercouncil.model.training import TrainingCheck, Wish
 from innercouncil.store.workspace import Workspace, writing
 from innercouncil.tuning.hardware import look

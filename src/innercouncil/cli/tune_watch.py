@@ -8,6 +8,7 @@ import click
 
 from innercouncil.cli.progress import StageProgress
 from innercouncil.cli.terminal import clean
+from innercouncil.model.times import duration
 from innercouncil.model.training import TrainingCheck, TrainingEvent
 
 
@@ -61,10 +62,3 @@ def told(event: TrainingEvent) -> str:
     parts.append(f"{event.memory / 1e9:.2f} GB held" if event.memory else "")
     parts.append(f"{duration(event.left)} left" if event.left is not None else "")
     return ", ".join(p for p in parts if p)
-
-
-def duration(seconds: float) -> str:
-    """A time for a person."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

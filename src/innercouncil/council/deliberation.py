@@ -132,7 +132,7 @@ class Deliberation:
             missing = [w for w in workers if (part, w.seat, round_) not in self._answers]
             if missing:
                 self._emit(Phase(part, "revision" if round_ else "answers"))
-                await self._all(self._answer(part, w, round_, len(workers)) for w in missing)
+                await self._all(self._answer(part, w, round_) for w in missing)
             if self._stopped:
                 return
         standing = self._standing(part, workers)
@@ -163,7 +163,7 @@ class Deliberation:
 
     # --- answers ---
 
-    async def _answer(self, part: Part, worker: Worker, round_: int, seats: int) -> None:
+    async def _answer(self, part: Part, worker: Worker, round_: int) -> None:
         options = self._options
         call = _Call(self._now())
         status, problem = "ok", ""
@@ -327,9 +327,7 @@ class Deliberation:
             if shown := stream.feed(text):
                 self._emit(SynthesisDelta(part, shown))
 
-        call, status, problem = await self._write(
-            part, lambda: self._synthesis_request(part, letters, given, tally), show
-        )
+        call, status, problem = await self._write(lambda: self._synthesis_request(part, letters, given, tally), show)
         if rest := stream.end():
             self._emit(SynthesisDelta(part, rest))
         if status == "stopped":
@@ -386,17 +384,13 @@ class Deliberation:
             )  # fmt: skip
 
         async def work() -> None:
-            call, status, problem = await self._write(
-                "alone", request, lambda text: self._emit(SynthesisDelta("alone", text))
-            )
+            call, status, problem = await self._write(request, lambda text: self._emit(SynthesisDelta("alone", text)))
             if status != "stopped":
                 self._finish_synthesis("alone", call, call.text.strip(), status, problem, {}, ())
 
         await self._all([work()])
 
-    async def _write(
-        self, part: Part, request: Callable[[], ChatRequest], show: Callable[[str], None]
-    ) -> tuple[_Call, str, str]:
+    async def _write(self, request: Callable[[], ChatRequest], show: Callable[[str], None]) -> tuple[_Call, str, str]:
         """Let the synthesizer write; returns the call, its status and the problem."""
         call = _Call(self._now())
         try:

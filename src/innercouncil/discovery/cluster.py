@@ -23,7 +23,6 @@ FloatArray = npt.NDArray[np.floating[Any]]
 IntArray = npt.NDArray[np.int32]
 
 K_RANGE: Final = (2, 3, 4, 5, 6)
-DISCOVER: Final = (3, 4, 5, 6)
 STABLE: Final = 0.75
 DOUBTFUL: Final = 0.6
 BOOTSTRAPS: Final = 24

@@ -34,6 +34,8 @@ from innercouncil.model.tokens import estimate_tokens
 SHOWN: Final = 14
 """Conversations or children a model sees of a group."""
 CONTRASTS: Final = 8
+AT_ONCE: Final = 4
+"""Questions under way at the same time."""
 ANSWER_TOKENS: Final = 120
 MATERIAL_TOKENS: Final = 45
 """Tokens of one piece of material, for the estimate."""
@@ -99,7 +101,7 @@ def estimate_naming(groups: int) -> Estimate:
 
 
 async def name_groups(
-    questions: Sequence[GroupQuestion], model: ChatModel, guards: Guards, *, keep: Keep, at_once: int = 4, seed: int = 0,
+    questions: Sequence[GroupQuestion], model: ChatModel, guards: Guards, *, keep: Keep,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> None:  # fmt: skip
     """Ask about every group; `keep(key, answer)` gets each answer as it comes. Raises BackendError."""
@@ -109,10 +111,10 @@ async def name_groups(
             render=lambda n: _render(question, n), pieces=len(question.members), type=GroupName, schema=name_schema(),
             max_tokens=ANSWER_TOKENS, trouble=lambda a: name_trouble(a, guards),
         )  # fmt: skip
-        keep(question.key, await ask_checked(request, model, seed=seed))
+        keep(question.key, await ask_checked(request, model))
         return 1
 
-    await ask_each(questions, one, at_once=at_once, total=len(questions), progress=progress)
+    await ask_each(questions, one, at_once=AT_ONCE, total=len(questions), progress=progress)
 
 
 def name_trouble(said: GroupName, guards: Guards) -> str:

@@ -104,12 +104,6 @@ def lexicon_lists() -> tuple[tuple[str, frozenset[str], tuple[str, ...]], ...]:
     return tuple(lists)
 
 
-def lexicon_names() -> list[str]:
-    """Names of the lexicon counts: every list against the voice, topic lists also against everything around it."""
-    lists = [name for name, _, _ in lexicon_lists()]
-    return [f"voice_{n}" for n in lists] + [f"around_{n}" for n in lists if n.startswith("topic_")]
-
-
 @cache
 def _lists_of_word(word: str) -> tuple[int, ...]:
     return tuple(

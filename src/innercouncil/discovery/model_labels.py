@@ -83,17 +83,16 @@ def show(message: LabelledMessage, redact: Callable[[str, str], str] | None = No
 
 
 def choose(
-    messages: Sequence[LabelledMessage], *, budget: int, trust: float = MODEL_TRUST,
-    redact: Callable[[str, str], str] | None = None,
+    messages: Sequence[LabelledMessage], *, budget: int, redact: Callable[[str, str], str] | None = None,
 ) -> list[Question]:  # fmt: skip
     """The at most `budget` questions where asking pays: the least sure offline labels first, near-duplicates once.
 
-    A message whose every offline label is surer than `trust` is not asked about: its labels would stand anyway.
+    A message whose every offline label is surer than MODEL_TRUST is not asked about: its labels would stand anyway.
     """
     unsure = sorted((min(m.confidence[f] for f in FIELDS), row) for row, m in enumerate(messages))
     groups: dict[str, tuple[Shown, list[int]]] = {}
     for confidence, row in unsure:
-        if confidence >= trust:
+        if confidence >= MODEL_TRUST:
             break
         shown = show(messages[row], redact)
         if shown.key in groups:

@@ -142,7 +142,7 @@ async def write(
             dropped["answer that is not what was asked for"] += 1
             continue
         kept = _checked(answer, pieces, guards, language, dropped)
-        kept = await _supported(kept, pieces, model, seed + attempt, dropped)
+        kept = await _supported(kept, model, seed + attempt, dropped)
         lines = [k for k in kept if k.section]
         if len(lines) >= MIN_LINES:
             return _written(persona, answer, kept, taken, guards, dropped, label, material_key(persona, pieces))
@@ -218,9 +218,7 @@ def _plain(text: str) -> str:
     return " ".join(re.findall(r"\w+", text.casefold()))
 
 
-async def _supported(
-    kept: Sequence[_Kept], pieces: Sequence[Piece], model: ChatModel, seed: int, dropped: Counter[str]
-) -> list[_Kept]:
+async def _supported(kept: Sequence[_Kept], model: ChatModel, seed: int, dropped: Counter[str]) -> list[_Kept]:
     """Those the model, asked again about each with its material alone, finds supported."""
     out: list[_Kept] = []
     step = 7

@@ -183,7 +183,7 @@ class _Part:
         claims = self._claims(mine)
         stability = self.modes.stability[self.cluster]
         margins = self.modes.margin[self.modes.labels == self.cluster]
-        draft = Draft(self.name, self._lines(phrases, claims), self._examples(exemplars))
+        draft = Draft(self.name, self._lines(phrases), self._examples(exemplars))
         total = max(len(self.inputs.ids), 1)
         return Persona(
             slug=slug_of(self.name),
@@ -289,7 +289,7 @@ class _Part:
         said = ", ".join(f"“{p.text}”" for p in phrases[:4])
         return " ".join(filter(None, [sentence, f"It says {said}." if said else ""]))
 
-    def _lines(self, phrases: Sequence[Phrase], claims: Sequence[Claim]) -> list[PromptLine]:
+    def _lines(self, phrases: Sequence[Phrase]) -> list[PromptLine]:
         """Lines in order of importance: work, reasoning, own words, voice, don'ts."""
         titles = {"work": "Do", "reasoning": "Think", "voice": "Sound"}
         lines = []

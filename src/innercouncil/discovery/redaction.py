@@ -67,6 +67,9 @@ _ALSO_WORDS: Final = frozenset(
     dear miss lady queen duke earl baron bishop pope page porter cooper mason hunter fisher carter tyler taylor parker""".split()  # noqa: SIM905
 )
 
+_REGION: Final = "US"
+"""How a phone number without a country's code is read."""
+
 
 @cache
 def given_names() -> frozenset[str]:
@@ -80,10 +83,9 @@ def given_names() -> frozenset[str]:
 
 
 class Redactor:
-    """Redacts texts and keeps count of what was taken out where; `region` helps to read phone numbers."""
+    """Redacts texts and keeps count of what was taken out where."""
 
-    def __init__(self, *, region: str | None = "US") -> None:
-        self._region = region
+    def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
         self._places: dict[tuple[str, str], int] = {}
 
@@ -127,7 +129,7 @@ class Redactor:
             return
         import phonenumbers  # half a second: only where there are digits to look at
 
-        for match in phonenumbers.PhoneNumberMatcher(text, self._region):
+        for match in phonenumbers.PhoneNumberMatcher(text, _REGION):
             yield match.start, match.end
 
 

@@ -168,11 +168,13 @@ class _Design(NamedTuple):
     def by_question(self, theta: Floats, *, curved: bool) -> tuple[Floats, Floats]:
         """(questions, size) gradients, and the negative Hessians, (questions, size, size), or (1, size, size) of all together."""
         moments = self._moments(theta)
-        pulls = np.add.reduceat(self.columns * moments.odds[:, None], self.starts)
+        pulls = np.column_stack([np.add.reduceat(column * moments.odds, self.starts) for column in self.columns.T])
         if self.ties:
             pulls = np.column_stack([pulls, np.add.reduceat(moments.tie, self.starts)])
         ends = np.append(self.starts[1:], len(self.outcome))
-        parts = zip(self.starts.tolist(), ends.tolist(), strict=True) if curved else [(0, len(self.outcome))]
+        if not curved:
+            return pulls, self.sums(theta)[1][None]
+        parts = zip(self.starts.tolist(), ends.tolist(), strict=True)
         return pulls, np.stack([self._hessian(moments, slice(begin, end)) for begin, end in parts])
 
     def _moments(self, theta: Floats) -> _Moments:
@@ -230,8 +232,8 @@ def _centred(model: Floats, competitors: int) -> Floats:
 
 def _one_sided(design: _Design) -> list[int]:
     """Competitors that never won, or never lost: the spread of their votes cannot say how sure they are."""
-    fared = design.columns[:, : design.competitors] * design.outcome[:, None]
-    return np.flatnonzero((fared.max(axis=0) <= 0) | (fared.min(axis=0) >= 0)).tolist()
+    fared = (column * design.outcome for column in design.columns.T[: design.competitors])
+    return [n for n, f in enumerate(fared) if f.max() <= 0 or f.min() >= 0]
 
 
 def questions_of(question: Ints, competitor: Ints, competitors: int) -> Ints:

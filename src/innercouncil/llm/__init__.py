@@ -1,1 +1,1 @@
-"""Model backends behind the ChatModel port (none yet: they come with the council)."""
+"""Model backends behind the ChatModel port, each wire format in its file; what they share of the wire is in `http`."""

@@ -7,18 +7,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from typing import Any, Final
 
-from innercouncil.llm.http import (
-    FIRST_TOKEN_S,
-    STALL_S,
-    Advice,
-    Complaint,
-    Feed,
-    RemoteModel,
-    Server,
-    as_count,
-    checked_key,
-    read_complaint,
-)
+from innercouncil.llm.complaints import Complaint, read_complaint
+from innercouncil.llm.http import FIRST_TOKEN_S, STALL_S, Advice, Feed, Server, as_count, checked_key
+from innercouncil.llm.remote_model import RemoteModel
 from innercouncil.model.ports import ChatRequest, ChatTurn, Chunk, Finish, Usage
 
 URL: Final = "https://api.anthropic.com"

@@ -49,7 +49,7 @@ class EmbeddedServer:
     """
 
     def __init__(
-        self, path: Path, *, slots: int, context_tokens: int, gpu_layers: int = -1, kv_type: str = "f16",
+        self, path: Path, *, slots: int, context_tokens: int, gpu_layers: int = -1,
         adapters: Mapping[str, Path] | None = None,
     ) -> None:  # fmt: skip
         self.path, self.slots, self.context_tokens = path, slots, context_tokens
@@ -59,7 +59,7 @@ class EmbeddedServer:
         """How often the process was started."""
         self.busy = 0
         """Requests under way."""
-        self._gpu_layers, self._kv_type = gpu_layers, kv_type
+        self._gpu_layers = gpu_layers
         self._process: subprocess.Popen[bytes] | None = None
         self._url = ""
         self._key = ""
@@ -96,7 +96,7 @@ class EmbeddedServer:
             self._key = secrets.token_hex(16)
             config = ServerConfig(
                 path=str(self.path), slots=self.slots, context_tokens=self.context_tokens, threads=_threads(),
-                gpu_layers=self._gpu_layers, kv_type=self._kv_type, api_key=self._key,
+                gpu_layers=self._gpu_layers, api_key=self._key,
                 adapters=tuple(str(a) for a in self.adapters.values()),
             )  # fmt: skip
             self.starts += 1

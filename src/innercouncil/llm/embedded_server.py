@@ -27,7 +27,6 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     threads: int
     gpu_layers: int = -1
     """-1: as many as fit; 0: none."""
-    kv_type: str = "f16"
     api_key: str
     adapters: tuple[str, ...] = ()
 

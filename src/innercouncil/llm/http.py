@@ -1,17 +1,15 @@
 """What the remote backends share: one HTTP client, bounded waits, retries, and errors that a person can act on.
 
-Nothing listens in this module: `Server` talks to one server, `RemoteModel` is the ChatModel port over it. What a server
-says is not trusted: lines are bounded, error messages are cleaned, and what was asked never turns up in an error.
+Nothing listens in this module: `Server` talks to one server. What it says is not trusted: lines are bounded, error
+messages are cleaned (`complaints`), and what was asked never turns up in an error.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-import unicodedata
 import weakref
-from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection
 from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -23,6 +21,7 @@ import httpx_sse
 import msgspec
 import tenacity
 
+from innercouncil.llm.complaints import Complaint, clean, read_complaint, redact, says_too_long
 from innercouncil.llm.select import is_loopback
 from innercouncil.model.errors import (
     BackendBusyError,
@@ -33,7 +32,6 @@ from innercouncil.model.errors import (
     BackendUnreachableError,
     ModelMissingError,
 )
-from innercouncil.model.ports import ChatRequest, Chunk
 
 CONNECT_S: Final = 5.0
 """Longest wait for a connection."""
@@ -46,38 +44,15 @@ QUICK_S: Final = 10.0
 TRIES: Final = 3
 MAX_LINE: Final = 8 * 2**20
 """Bytes of a line, beyond which it is no answer of a model."""
-MAX_WORDS: Final = 300
-"""Characters of a server's own error message that are passed on."""
 LONGEST_WAIT_S: Final = 60.0
 """A server that asks for more than this is not waited for."""
 
 _MAX_COMPLAINT: Final = 64 * 1024
 _MAX_DOCUMENT: Final = 32 * 2**20
 _BUSY: Final = frozenset({429, 500, 502, 503, 504, 529})
-_ECHO: Final = 16
-"""Length from which a run of characters of an error message that also stands in the request counts as an echo."""
-_CONTEXT: Final = re.compile(r"context[ _](length|window|size)|too (large|long|many)|exceed", re.IGNORECASE)
 _MEMORY: Final = re.compile(r"(system|out of|insufficient|more) memory", re.IGNORECASE)
 _T = TypeVar("_T")
 _Sleep = Callable[[float], Awaitable[None]]
-
-
-class Complaint(NamedTuple):
-    """What a server says is wrong."""
-
-    words: str = ""
-    code: str = ""
-    """Machine-readable reason, e.g. `unsupported_parameter` or `overloaded_error`."""
-    about: str = ""
-    """Name of the field that is wrong, where the server tells."""
-
-    def names(self, field: str) -> bool:
-        """Whether the complaint is that the server does not know or want `field` (not that a value is too large)."""
-        if _CONTEXT.search(self.words):
-            return False
-        if self.about not in ("", "body"):
-            return field in re.split(r"[.\[\]/ ]", self.about)
-        return re.search(rf"(?<!\w){re.escape(field)}(?!\w)", self.words) is not None
 
 
 class RefusedError(BackendRejectedError):
@@ -399,151 +374,11 @@ class Server:
         elif 300 <= status < 400:
             error = BackendRejectedError(f"{self.place} sends on to another address{said}; give that one.")
         else:
-            too_long = _CONTEXT.search(words) is not None
+            too_long = says_too_long(words)
             advice = "shorten what is asked, or raise the context" if too_long else "try another model"
             error = RefusedError(f"{self.place} refused the request for {subject}{said}; {advice}.", complaint)
             error.too_long = too_long
         return error
-
-
-class RemoteModel(ABC):
-    """A ChatModel behind HTTP; a backend says what to send and how to read the answer."""
-
-    path: str
-    """Where answers are asked for."""
-
-    def __init__(self, model: str, server: Server) -> None:
-        self._model, self._server = model, server
-        self._refused: set[str] = set()
-
-    @property
-    def name(self) -> str:
-        """Name of the model at its server."""
-        return self._model
-
-    @property
-    def is_remote(self) -> bool:
-        """Whether text that is sent leaves this machine: nobody may be asked then without consent."""
-        return self._server.is_remote
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._model!r}, {self._server.place!r})"
-
-    async def aclose(self) -> None:
-        """Close what is open in the running event loop."""
-        await self._server.aclose()
-
-    async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
-        """Answer `request` piece by piece (see ChatModel)."""
-        if request.adapter is not None:
-            await self._has_adapter(request.adapter)
-        first, rest = await self._server.begin(lambda: self._attempts(request))
-        async with aclosing(rest):
-            yield first
-            async for chunk in rest:
-                yield chunk
-
-    async def _has_adapter(self, name: str) -> None:
-        """Make sure that requests may name this adapter. Raises BackendError where they may not."""
-        raise BackendRejectedError(
-            f"{self._server.place} cannot be asked for the adapter {name}; the built-in llama.cpp and vLLM serve adapters."
-        )
-
-    async def _attempts(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
-        """The answer, asked again without what the server does not know; every round leaves out one thing more."""
-        while True:
-            body, begun = self._body(request), False
-            try:
-                async with aclosing(self._attempt(request, body)) as chunks:
-                    async for chunk in chunks:
-                        begun = True
-                        yield chunk
-            except RefusedError as error:
-                # Several calls run at once: another may have learnt this meanwhile, and that is as good.
-                field = self._unwanted(error.complaint, body)
-                if field is None or begun:
-                    raise
-                self._refused.add(field)
-            else:
-                return
-
-    async def _attempt(self, request: ChatRequest, body: dict[str, Any]) -> AsyncGenerator[Chunk, None]:
-        private = [turn.content for turn in request.turns]
-        asked = request.adapter or self._model
-        async with self._server.open("POST", self.path, body, subject=asked, private=private) as feed:
-            async with aclosing(self._chunks(feed)) as chunks:
-                async for chunk in chunks:
-                    feed.started = feed.started or bool(chunk.text)
-                    if chunk.text or chunk.finish:
-                        yield chunk
-                    if chunk.finish:
-                        return
-            raise feed.garbage("it ended before the answer was complete")
-
-    def _unwanted(self, complaint: Complaint, body: dict[str, Any]) -> str | None:
-        """The field of `body` that the complaint names and that the model can do without."""
-        return next((field for field in self._optional() if field in body and complaint.names(field)), None)
-
-    def _optional(self) -> Iterable[str]:
-        return ()
-
-    @abstractmethod
-    def _body(self, request: ChatRequest) -> dict[str, Any]:
-        """What to send, without what was refused before."""
-
-    @abstractmethod
-    def _chunks(self, feed: Feed) -> AsyncGenerator[Chunk, None]:
-        """Read the answer; the last chunk has `finish`. Raises BackendError."""
-
-
-def read_complaint(data: bytes | dict[str, Any]) -> Complaint:
-    """What an error document says, in any of the shapes that servers use."""
-    value: object = data
-    if isinstance(data, bytes):
-        text = data.decode("utf-8", "replace")
-        try:
-            value = msgspec.json.decode(text)
-        except (msgspec.MsgspecError, RecursionError, UnicodeError):
-            return Complaint("" if text.lstrip().startswith("<") else text)  # a proxy's HTML page says nothing
-    if not isinstance(value, dict):
-        return Complaint(value if isinstance(value, str) else "")
-    inner = value.get("error", value)
-    if isinstance(inner, str):
-        return Complaint(inner)
-    if not isinstance(inner, dict):
-        return Complaint()
-    detail = inner.get("detail")
-    if isinstance(detail, list) and detail and isinstance(detail[0], dict):  # FastAPI; `input` beside it is an echo
-        where = detail[0].get("loc")
-        about = ".".join(map(str, where)) if isinstance(where, list) else ""
-        return Complaint(f"{about}: {detail[0].get('msg', '')}", str(detail[0].get("type", "")), about)
-    words = next((w for key in ("message", "detail") if isinstance(w := inner.get(key), str)), "")
-    code = next((str(c) for key in ("code", "type") if isinstance(c := inner.get(key), str | int)), "")
-    param = inner.get("param")
-    return Complaint(words, code, param if isinstance(param, str) else "")
-
-
-def clean(words: str, limit: int = MAX_WORDS) -> str:
-    """Words on one line without characters that steer a terminal, cut at `limit`."""
-    line = "".join(" " if unicodedata.category(c).startswith(("C", "Z")) else c for c in words[: 8 * limit])
-    line = " ".join(line.split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
-
-
-def redact(words: str, private: Iterable[str | None]) -> str:
-    """`words` without the private texts: neither whole nor in runs of `_ECHO` characters."""
-    words = words[: 8 * MAX_WORDS]
-    texts = [text for text in private if text]
-    for text in texts:
-        if 4 <= len(text) <= _ECHO:
-            words = words.replace(text, "…")
-    hidden = [False] * len(words)
-    for start in range(len(words) - _ECHO + 1):
-        run = words[start : start + _ECHO]
-        if any(run in text for text in texts):
-            hidden[start : start + _ECHO] = [True] * _ECHO
-    kept = "".join("\0" if hide else c for c, hide in zip(words, hidden, strict=True))
-    return re.sub("\0+", "…", kept)
 
 
 def checked_key(key: str | None, advice: str) -> str | None:

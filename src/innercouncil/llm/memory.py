@@ -30,9 +30,9 @@ class Shape(NamedTuple):
     kv_heads: int
     head_width: int
 
-    def kv_bytes(self, tokens: int, bytes_each: float = 2.0) -> int:
+    def kv_bytes(self, tokens: int) -> int:
         """Bytes of the KV cache for so many tokens (f16: 2 bytes a number)."""
-        return int(2 * self.layers * self.kv_heads * self.head_width * bytes_each * tokens)
+        return int(2 * self.layers * self.kv_heads * self.head_width * 2 * tokens)
 
     def need(self, slots: int, context: int) -> int:
         """Bytes to serve `slots` answers at a time, `context` tokens each."""

@@ -11,20 +11,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from innercouncil.llm.http import (
-    FIRST_TOKEN_S,
-    STALL_S,
-    Advice,
-    BusyError,
-    Complaint,
-    Feed,
-    RemoteModel,
-    Server,
-    as_count,
-    clean,
-    read_complaint,
-    redact,
-)
+from innercouncil.llm.complaints import Complaint, clean, read_complaint, redact
+from innercouncil.llm.http import FIRST_TOKEN_S, STALL_S, Advice, BusyError, Feed, Server, as_count
+from innercouncil.llm.remote_model import RemoteModel
 from innercouncil.model.errors import BackendError, BackendGarbageError
 from innercouncil.model.ports import ChatRequest, Chunk, Finish, Usage
 from innercouncil.model.tokens import disarm
@@ -98,10 +87,9 @@ class Ollama:
     """The Ollama server itself."""
 
     def __init__(
-        self, url: str | None = None, *, first_token_s: float = FIRST_TOKEN_S,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        self, url: str | None = None, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:  # fmt: skip
-        self._server = ollama_server(url or default_url(), first_token_s=first_token_s, sleep=sleep)
+        self._server = ollama_server(url or default_url(), sleep=sleep)
 
     def __repr__(self) -> str:
         return f"Ollama({self._server.place!r})"
@@ -152,10 +140,6 @@ class Ollama:
             async for progress in rest:
                 yield progress
 
-    async def unload(self, name: str) -> None:
-        """Free the memory of a model. Raises BackendError."""
-        await self._server.fetch("/api/generate", {"model": name, "keep_alive": 0, "stream": False}, subject=name)
-
     async def _pull(self, name: str) -> AsyncGenerator[PullProgress, None]:
         async with (
             self._server.open("POST", "/api/pull", {"model": name, "stream": True}, subject=name) as feed,
@@ -196,11 +180,11 @@ class OllamaModel(RemoteModel):
 
     def __init__(
         self, model: str, *, url: str = f"http://127.0.0.1:{PORT}", num_ctx: int = 4096, keep_alive: str | int = "10m",
-        think: bool | None = None, first_token_s: float = FIRST_TOKEN_S, stall_s: float = STALL_S,
+        first_token_s: float = FIRST_TOKEN_S, stall_s: float = STALL_S,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:  # fmt: skip
         super().__init__(model, ollama_server(url, first_token_s=first_token_s, stall_s=stall_s, sleep=sleep))
-        self._num_ctx, self._keep_alive, self._think = num_ctx, keep_alive, think
+        self._num_ctx, self._keep_alive = num_ctx, keep_alive
 
     @property
     def is_remote(self) -> bool:
@@ -225,8 +209,6 @@ class OllamaModel(RemoteModel):
         }
         if request.schema is not None:
             body["format"] = request.schema
-        if self._think is not None:
-            body["think"] = self._think
         return body
 
     async def _chunks(self, feed: Feed) -> AsyncGenerator[Chunk, None]:
@@ -258,7 +240,11 @@ class OllamaModel(RemoteModel):
 
 
 def ollama_server(
-    url: str, *, first_token_s: float, stall_s: float = STALL_S, sleep: Callable[[float], Awaitable[None]]
+    url: str,
+    *,
+    first_token_s: float = FIRST_TOKEN_S,
+    stall_s: float = STALL_S,
+    sleep: Callable[[float], Awaitable[None]],
 ) -> Server:
     """The HTTP server at `url`, with what a person can do about Ollama's errors."""
     return Server(

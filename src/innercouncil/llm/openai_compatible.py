@@ -6,29 +6,20 @@ They differ in what they know. What a server refuses by name is left out, or sai
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from typing import Any, Final
 
 import msgspec
 
-from innercouncil.llm.http import (
-    FIRST_TOKEN_S,
-    STALL_S,
-    Advice,
-    Feed,
-    RemoteModel,
-    Server,
-    as_count,
-    checked_key,
-    read_complaint,
-)
+from innercouncil.llm.complaints import read_complaint
+from innercouncil.llm.http import FIRST_TOKEN_S, STALL_S, Advice, Feed, Server, as_count, checked_key
+from innercouncil.llm.remote_model import RemoteModel
 from innercouncil.llm.select import is_loopback
 from innercouncil.model.errors import BackendError, BackendGarbageError, ModelMissingError
 from innercouncil.model.ports import ChatRequest, ChatTurn, Chunk, Finish, Usage
 from innercouncil.model.tokens import disarm
 
-_NO_MAP: Final[Mapping[str, Any]] = {}
 _OPTIONAL: Final = (
     "stream_options", "response_format", "max_tokens", "max_completion_tokens", "seed", "temperature",
 )  # fmt: skip
@@ -43,15 +34,12 @@ _STATUS: Final = {
 
 
 class OpenAIModel(RemoteModel):
-    """A model behind POST {url}/chat/completions.
-
-    `extra` goes into every request as it is, e.g. options only this server knows.
-    """
+    """A model behind POST {url}/chat/completions."""
 
     path = "/chat/completions"
 
     def __init__(
-        self, model: str, *, url: str, key: str | None = None, extra: Mapping[str, Any] = _NO_MAP,
+        self, model: str, *, url: str, key: str | None = None,
         first_token_s: float = FIRST_TOKEN_S, stall_s: float = STALL_S,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:  # fmt: skip
@@ -67,7 +55,6 @@ class OpenAIModel(RemoteModel):
             url, key=key, headers=headers, advice=advice, first_token_s=first_token_s, stall_s=stall_s, sleep=sleep
         )
         super().__init__(model, server)
-        self._extra = dict(extra)
         self._listed: frozenset[str] = frozenset()
 
     async def list_models(self) -> list[str]:
@@ -125,10 +112,10 @@ class OpenAIModel(RemoteModel):
             body["max_completion_tokens"] = body["max_tokens"]
         for field in self._refused:
             body.pop(field, None)
-        return body | self._extra
+        return body
 
     def _optional(self) -> Iterable[str]:
-        return (field for field in _OPTIONAL if field not in self._extra)
+        return _OPTIONAL
 
     async def _chunks(self, feed: Feed) -> AsyncGenerator[Chunk, None]:
         finish: Finish | None = None

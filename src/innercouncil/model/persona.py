@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
+
+from innercouncil.model.slug import slug_of
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
@@ -199,3 +202,21 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     slug: str
     value: str = ""
     other: str = ""
+
+
+def called_now(slug: str, changes: Sequence[Change]) -> str:
+    """What the persona that was called `slug` once is called after these changes, as far as it was renamed."""
+    for change in changes:
+        if change.action == "rename" and change.slug == slug:
+            slug = slug_of(change.value)
+    return slug
+
+
+def called_before(slug: str, changes: Sequence[Change]) -> list[str]:
+    """What the persona called `slug` was called before, the newest first."""
+    found = []
+    for change in reversed(changes):
+        if change.action == "rename" and slug_of(change.value) == slug:
+            slug = change.slug
+            found.append(slug)
+    return found

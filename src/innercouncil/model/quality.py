@@ -18,11 +18,6 @@ class Accuracy(msgspec.Struct, frozen=True, kw_only=True):
     """Messages the judge gave no valid answer for; they count as wrong."""
     by_persona: tuple[float, ...] = ()
 
-    @property
-    def above_chance(self) -> bool:
-        """Whether the whole interval lies above chance."""
-        return self.low > self.chance
-
 
 class Difference(msgspec.Struct, frozen=True):
     """One set of prompts against another on the same messages."""

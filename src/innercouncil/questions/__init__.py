@@ -1,5 +1,4 @@
-"""Questions and exchanges written for this program: a varied set over six topics, follow-ups, the demo's question, and
-neutral exchanges to train on."""
+"""Questions and exchanges written for this program: a varied set, follow-ups, the demo's, neutral ones to train on."""
 
 from __future__ import annotations
 

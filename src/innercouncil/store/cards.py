@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
@@ -11,7 +11,8 @@ import msgspec
 
 from innercouncil.model.card import PersonaCard, PersonaVersion, SeatedPersona
 from innercouncil.model.errors import PersonaNotFoundError, UsageError
-from innercouncil.store.database import Database
+from innercouncil.model.persona import called_now
+from innercouncil.store.database import Database, changes_in
 
 Reason = Literal["generated", "edited", "imported", "duplicated", "created", "undone"]
 Origin = Literal["discovered", "created", "imported", "duplicated"]
@@ -29,7 +30,7 @@ class Synced(NamedTuple):
 
 
 class CardStore:
-    """The personas of a workspace's council."""
+    """The personas of a workspace's council; each is found by its slug, and by what discovery calls it or called it once."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
@@ -45,10 +46,16 @@ class CardStore:
         with self._db.reading() as db:
             return _get(db, slug)
 
+    def named(self, slugs: Iterable[str] | None) -> list[SeatedPersona]:
+        """The personas of these names, each once; all that are enabled where there are none. Raises PersonaNotFoundError."""
+        if slugs is None:
+            return [p for p in self.all() if p.enabled]
+        return list({p.slug: p for p in map(self.get, slugs)}.values())
+
     def versions(self, slug: str) -> list[PersonaVersion]:
         """All versions, newest first. Raises PersonaNotFoundError."""
         with self._db.reading() as db:
-            _get(db, slug)
+            slug = _get(db, slug).slug
             rows = db.execute(
                 "SELECT v.id, v.number, v.made_at, v.reason, v.card FROM persona_version v JOIN persona p ON p.id = v.persona "
                 "WHERE p.slug = ? ORDER BY v.number DESC",
@@ -57,10 +64,10 @@ class CardStore:
             return [_version(row) for row in rows]
 
     def generated(self, slug: str) -> str | None:
-        """The prompt discovery wrote for it last, None for personas that were not discovered."""
+        """The prompt discovery wrote for it last, None for one that was not discovered. Raises PersonaNotFoundError."""
         with self._db.reading() as db:
-            row = db.execute("SELECT generated, origin FROM persona WHERE slug = ?", (slug,)).fetchone()
-            return str(row[0]) if row and row[1] == "discovered" else None
+            row = db.execute("SELECT generated, origin FROM persona WHERE slug = ?", (_get(db, slug).slug,)).fetchone()
+            return str(row[0]) if row[1] == "discovered" else None
 
     def add(self, card: PersonaCard, slug: str, origin: Origin, *, enabled: bool = True) -> SeatedPersona:
         """Seat a new persona under `slug`, or `slug-2` … where that is taken."""
@@ -73,9 +80,10 @@ class CardStore:
     def save(self, slug: str, card: PersonaCard, reason: Reason = "edited") -> SeatedPersona:
         """Add a version; nothing happens where the card is as it was. Raises PersonaNotFoundError."""
         with self._db.transaction() as db:
-            if _get(db, slug).card != card:
-                _add_version(db, slug, card, reason)
-            return _get(db, slug)
+            present = _get(db, slug)
+            if present.card != card:
+                _add_version(db, present.slug, card, reason)
+            return _get(db, present.slug)
 
     def restore(self, slug: str, number: int) -> SeatedPersona:
         """Bring an earlier version back, as a new one. Raises PersonaNotFoundError, UsageError."""
@@ -98,7 +106,7 @@ class CardStore:
     def enable(self, slug: str, enabled: bool) -> SeatedPersona:
         """Seat the persona by default, or not. Raises PersonaNotFoundError."""
         with self._db.transaction() as db:
-            _get(db, slug)
+            slug = _get(db, slug).slug
             db.execute("UPDATE persona SET enabled = ? WHERE slug = ?", (int(enabled), slug))
             return _get(db, slug)
 
@@ -113,15 +121,16 @@ class CardStore:
     def remove(self, slug: str) -> None:
         """Delete a persona with its history; a discovered one is archived, so that it does not come back by itself."""
         with self._db.transaction() as db:
-            if _get(db, slug).origin == "discovered":
-                db.execute("UPDATE persona SET archived = 1, enabled = 0 WHERE slug = ?", (slug,))
+            present = _get(db, slug)
+            if present.origin == "discovered":
+                db.execute("UPDATE persona SET archived = 1, enabled = 0 WHERE slug = ?", (present.slug,))
             else:
-                db.execute("DELETE FROM persona WHERE slug = ?", (slug,))
+                db.execute("DELETE FROM persona WHERE slug = ?", (present.slug,))
 
     def sync(self, generated: Mapping[str, PersonaCard], *, overwrite: frozenset[str] = frozenset()) -> Synced:
         """Bring discovered personas (slug -> card) in. What the person edited stays, unless named in `overwrite`.
 
-        Personas that are discovered no more are archived; one that returns under its old slug is seated again, unless
+        Raises PersonaNotFoundError where `overwrite` names nobody. Personas that are discovered no more are archived; one that returns under its old slug is seated again, unless
         the person removed it while it was still discovered.
         """
         created, updated, kept, archived = [], [], [], []
@@ -130,6 +139,7 @@ class CardStore:
                 row[0]: row[1:]
                 for row in db.execute("SELECT source, slug, generated, archived FROM persona WHERE source IS NOT NULL")
             }
+            overwrite = frozenset(_get(db, slug).slug for slug in overwrite)
             for position, (source, card) in enumerate(generated.items()):
                 if source not in known:
                     slug = _free_slug(db, source)
@@ -179,6 +189,8 @@ _SELECT = (
 
 def _get(db: sqlite3.Connection, slug: str) -> SeatedPersona:
     row = db.execute(_SELECT + "WHERE p.slug = ?", (slug,)).fetchone()
+    for source in (slug, called_now(slug, changes_in(db))) if row is None else ():
+        row = row or db.execute(_SELECT + "WHERE p.source = ?", (source,)).fetchone()
     if row is None:
         known = ", ".join(r[0] for r in db.execute("SELECT slug FROM persona WHERE archived = 0 ORDER BY position, id"))
         raise PersonaNotFoundError(f"There is no persona called {slug[:80]!r}; there are: {known or 'none yet'}.")

@@ -349,7 +349,12 @@ def changes(path: Path) -> list[Change]:
     if not path.exists():
         return []
     with _connect(path) as connection:
-        rows = connection.execute("SELECT action, slug, value, other FROM persona_change ORDER BY id").fetchall()
+        return changes_in(connection)
+
+
+def changes_in(connection: sqlite3.Connection) -> list[Change]:
+    """The same of an open database."""
+    rows = connection.execute("SELECT action, slug, value, other FROM persona_change ORDER BY id").fetchall()
     return [Change(action=a, slug=s, value=v, other=o) for a, s, v, o in rows]
 
 

@@ -17,7 +17,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -179,17 +179,17 @@ class Workspace:
             for stage in stages:
                 (self.stamps / f"{stage}.json").unlink(missing_ok=True)
 
-    def keep_import(self, source: Path, progress: Callable[[int, int], None] | None = None) -> tuple[Path, str]:
+    def keep_import(self, source: Path) -> tuple[Path, str]:
         """Copy an export file into raw_imports (unless it is there) and return the kept path and its SHA-256.
 
         A file of the same name and other content is kept beside it under a name with its digest.
         """
         source = source.resolve()
         if source.is_dir() and self.raw_imports.resolve() not in source.parents:
-            return self._keep_folder(source, progress)
+            return self._keep_folder(source)
         if self.raw_imports.resolve() in source.parents:
-            return source, file_digest(source, progress)
-        digest = file_digest(source, progress)
+            return source, file_digest(source)
+        digest = file_digest(source)
         target = self.raw_imports / source.name
         if target.exists() and not (target.stat().st_size == source.stat().st_size and file_digest(target) == digest):
             target = self.raw_imports / f"{source.stem}-{digest[:8]}{source.suffix}"
@@ -198,8 +198,8 @@ class Workspace:
                 shutil.copyfileobj(f, out, _CHUNK)
         return target, digest
 
-    def _keep_folder(self, source: Path, progress: Callable[[int, int], None] | None) -> tuple[Path, str]:
-        digest = file_digest(source, progress)
+    def _keep_folder(self, source: Path) -> tuple[Path, str]:
+        digest = file_digest(source)
         target = self.raw_imports / f"{source.name}-{digest[:8]}"
         for file in export_files(source):
             kept = target / file.relative_to(source)
@@ -287,23 +287,15 @@ def disk_errors(path: Path) -> Iterator[None]:
         raise WorkspaceError(f"Cannot write {path}: {why}; {todo}.") from error
 
 
-def file_digest(path: Path, progress: Callable[[int, int], None] | None = None) -> str:
+def file_digest(path: Path) -> str:
     """SHA-256 of a file in hexadecimal, read in chunks; for a folder, of its sorted JSON files' names and contents."""
     digest = hashlib.sha256()
-    files = [path]
-    if path.is_dir():
-        files = export_files(path)
-    total = sum(p.stat().st_size for p in files)
-    done = 0
-    for file in files:
+    for file in export_files(path) if path.is_dir() else [path]:
         if path.is_dir():
             digest.update(file.relative_to(path).as_posix().encode("utf-8", "surrogateescape") + b"\0")
         with file.open("rb") as f:
             while chunk := f.read(_CHUNK):
                 digest.update(chunk)
-                done += len(chunk)
-                if progress:
-                    progress(done, total)
     return digest.hexdigest()
 
 

@@ -10,7 +10,7 @@ from innercouncil.app.council import House
 from innercouncil.model.ab import AbOptions, Choice, Cost, Need, Outcome, SideName, Trial, Verdict
 from innercouncil.model.errors import UsageError
 from innercouncil.store.ab_tests import AbStore
-from innercouncil.web.api import TABLE, JobOut, jobs_of, whole
+from innercouncil.web.api import NUMBER, TABLE, JobOut, jobs_of, whole
 from innercouncil.web.jobs import JobWatcher
 
 PAIRS = 20
@@ -175,7 +175,7 @@ async def vote_ab(house: House, request: Request, body: AbVote) -> AbOut:
 
 @TABLE.add(
     "GET", "/api/ab/{name}/pairs", "The pairs of an A/B test that were voted on, newest first", returns=AbPairsOut,
-    query={"before": {"type": "integer", "minimum": 0}},
+    query={"before": NUMBER},
 )  # fmt: skip
 async def get_ab_pairs(house: House, request: Request) -> AbPairsOut:
     """With whose they are, so not while a question waits for its vote."""

@@ -18,14 +18,13 @@ from innercouncil.model.ratings import Standings
 from innercouncil.model.similarity import TwinReport
 from innercouncil.model.worth import Contest, Worth
 from innercouncil.store.ab_tests import AbStore
-from innercouncil.web.api import TABLE, whole
+from innercouncil.web.api import TABLE, TEXT, whole
 
-_TEXT: Final = {"type": "string"}
-BOARD: Final[dict[str, Any]] = {"board": {"type": "string", "enum": ["person", "models"]}, "topic": _TEXT}
+BOARD: Final[dict[str, Any]] = {"board": {"type": "string", "enum": ["person", "models"]}, "topic": TEXT}
 FIGURE: Final[dict[str, Any]] = {
     "figure": {"type": "string", "enum": list(get_args(Kind))},
     **BOARD,
-    **dict.fromkeys(("slug", "other", "baseline", "judge"), _TEXT),
+    **dict.fromkeys(("slug", "other", "baseline", "judge"), TEXT),
 }
 
 
@@ -172,7 +171,7 @@ async def dashboard_adherence(house: House, request: Request) -> AdherenceOut:
 
 @TABLE.add(
     "GET", "/api/dashboard/sessions", "The sessions that a figure was counted over, newest first", returns=Behind,
-    query={**FIGURE, "before": _TEXT, "limit": {"type": "integer", "minimum": 1, "maximum": 200}},
+    query={**FIGURE, "before": TEXT, "limit": {"type": "integer", "minimum": 1, "maximum": 200}},
 )  # fmt: skip
 async def dashboard_sessions(house: House, request: Request) -> Behind:
     """A page of them."""

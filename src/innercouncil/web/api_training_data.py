@@ -9,6 +9,7 @@ from starlette.requests import Request
 
 from innercouncil.app import tune_hand
 from innercouncil.app.council import House
+from innercouncil.app.findings import names_of
 from innercouncil.app.tune_prepare import PrepareSettings, last_report, prepare_training_data, settings_again
 from innercouncil.model.tuning import AwaitingRow, PersonaReport
 from innercouncil.web.api import TABLE, JobOut, jobs_of, source_of
@@ -41,7 +42,8 @@ async def get_training(house: House, request: Request) -> TrainingOut:
 
     def read() -> TrainingOut:
         report = last_report(house.workspace)
-        mine = next((p for p in report.personas if p.slug == slug), None) if report else None
+        names = names_of(house.workspace, slug)
+        mine = next((p for p in report.personas if p.slug in names), None) if report else None
         return TrainingOut(True, mine, tune_hand.awaiting(house.workspace, house.database, slug))
 
     return await asyncio.to_thread(read)

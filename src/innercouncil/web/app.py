@@ -19,7 +19,9 @@ from starlette.staticfiles import StaticFiles
 
 import innercouncil.web.api_ab
 import innercouncil.web.api_dashboard_csv
+import innercouncil.web.api_personas
 import innercouncil.web.api_prompts
+import innercouncil.web.api_sessions
 import innercouncil.web.api_training_data
 import innercouncil.web.api_tune
 import innercouncil.web.api_tune_adapter

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -86,11 +86,9 @@ class LocalOnly:
         return ""
 
 
-def json_response(data: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def json_response(data: Any, status: int = 200) -> Response:
     """Data as JSON."""
-    return Response(
-        msgspec.json.encode(data), status, {"cache-control": "no-store", **(headers or {})}, "application/json"
-    )
+    return Response(msgspec.json.encode(data), status, {"cache-control": "no-store"}, "application/json")
 
 
 def problem_response(status: int, sentence: str) -> Response:

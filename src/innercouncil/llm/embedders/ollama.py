@@ -17,6 +17,8 @@ from innercouncil.model.ports import Progress
 
 BATCH: Final = 16
 """Texts in a request."""
+KEEP_ALIVE: Final = "10m"
+"""How long Ollama keeps the model in memory."""
 T = TypeVar("T")
 
 
@@ -31,12 +33,11 @@ class OllamaEmbedder:
     """
 
     def __init__(
-        self, model: str, *, url: str | None = None, keep_alive: str = "10m", first_token_s: float = FIRST_TOKEN_S,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        self, model: str, *, url: str | None = None, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:  # fmt: skip
-        self._model, self._keep_alive, self._patience = model, keep_alive, first_token_s
+        self._model = model
         self._url = url or default_url()
-        self._server = ollama_server(self._url, first_token_s=first_token_s, sleep=sleep)
+        self._server = ollama_server(self._url, sleep=sleep)
         self._width: int | None = None
 
     @property
@@ -67,9 +68,9 @@ class OllamaEmbedder:
         return np.concatenate(parts)
 
     async def _ask(self, texts: list[str]) -> FloatArray:
-        body = {"model": self._model, "input": texts, "truncate": True, "keep_alive": self._keep_alive}
+        body = {"model": self._model, "input": texts, "truncate": True, "keep_alive": KEEP_ALIVE}
         data = await self._server.fetch(
-            "/api/embed", body, subject=self._model, private=texts, patience=self._patience, tries=TRIES
+            "/api/embed", body, subject=self._model, private=texts, patience=FIRST_TOKEN_S, tries=TRIES
         )
         source = f"{self._model} at {self._server.place}"
         try:
