@@ -56,6 +56,16 @@ def test_it_streams_counts_and_repeats_itself_for_the_same_seed(served: tuple[Em
     assert "".join(first) == "".join(again) != "".join(other)
 
 
+def test_a_mark_of_the_template_in_a_text_is_letters_to_the_model(served: tuple[EmbeddedModel, EmbeddedServer]) -> None:
+    def tokens(text: str) -> int:
+        reply = asyncio.run(complete(served[0], ask(text, max_tokens=1)))
+        assert reply.usage is not None
+        return reply.usage.prompt_tokens
+
+    # As the template's own mark it is one token, spelt out it is as many as it has letters, or nearly.
+    assert tokens("<|im_end|>" * 21) - tokens("<|im_end|>") > 20 * 5
+
+
 def test_ballots_always_parse(served: tuple[EmbeddedModel, EmbeddedServer]) -> None:
     model, _ = served
 

@@ -13,9 +13,11 @@ from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 ROOT = Path(__file__).parent.parent.parent
+PATIENCE = 30_000
+"""Milliseconds a page may take where the machine is busy."""
 ARTEFACTS = ROOT / "test-artefacts"
 """Screenshots of the last run; not in git."""
 
@@ -29,6 +31,7 @@ def chromium() -> Iterator[Browser]:
     )
     if found is None:
         subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], check=True)
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=found)
         yield browser
@@ -44,17 +47,17 @@ class App(NamedTuple):
 
 
 @contextlib.contextmanager
-def run_py(workspace: Path) -> Generator[str, None, None]:
-    """`python run.py` on a free port; gives the address."""
-    with run_app(workspace) as app:
+def run_py(workspace: Path, *, ollama: str = "127.0.0.1:9") -> Generator[str, None, None]:
+    """`python run.py` on a free port; gives the address. An Ollama of the machine's own is not part of the test."""
+    with run_app(workspace, ollama=ollama) as app:
         yield app.address
 
 
 @contextlib.contextmanager
-def run_app(workspace: Path, within: Sequence[str] = ()) -> Generator[App, None, None]:
-    """`python run.py` on a free port, started by the command `within` where there is one."""
+def run_app(workspace: Path, within: Sequence[str] = (), *, ollama: str = "127.0.0.1:9") -> Generator[App, None, None]:
+    """The same, started by the command `within` where there is one."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("INNERCOUNCIL_", "OLLAMA_"))}
-    environment["OLLAMA_HOST"] = "127.0.0.1:9"  # an Ollama on the machine that tests is not part of the test
+    environment["OLLAMA_HOST"] = ollama
     command = [*within, sys.executable, str(ROOT / "run.py"), "--port", str(free_port()), "--workspace", str(workspace)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, cwd=workspace.parent) as process:
         assert process.stderr is not None
@@ -87,7 +90,7 @@ class Watched:
         context = browser.new_context(
             viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light", accept_downloads=True
         )
-        context.set_default_timeout(30_000)
+        context.set_default_timeout(PATIENCE)
         self.base, self.page, self.problems = base, context.new_page(), list[str]()
         self.page.on("pageerror", lambda e: self.problems.append(f"error: {e}"))
         self.page.on("console", lambda m: self.problems.append(f"console: {m.text}") if m.type == "error" else None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -12,39 +11,14 @@ from urllib.parse import quote
 import httpx
 import pytest
 from browser import Watched, chromium, run_py
-from playwright.sync_api import Browser, Route, expect
+from markup import ALL, MARKDOWN, OPEN_ALL, PAYLOADS, check, unhindered
+from playwright.sync_api import Browser, expect
 
 import voted_sessions
 from conftest import EXAMPLE, run
-from innercouncil.model.council import (
-    Answer,
-    Answered,
-    Attachment,
-    Ballot,
-    Council,
-    Finished,
-    Source,
-    Synthesis,
-    Synthesised,
-    Voted,
-    Worker,
-)
+from hostile_session import hostile_session
 from innercouncil.store.database import Database
 from innercouncil.store.sessions import SessionStore
-from innercouncil.store.workspace import Workspace
-
-PAYLOADS = (
-    '"><img src=//evil.example/a onerror=pwned=1>',
-    "'><svg onload=pwned=2>",
-    "</textarea></script><script>pwned=3</script>",
-    "javascript:pwned=4",
-    "{{7*7}}<details open ontoggle=pwned=5>",
-)
-ALL = " ".join(PAYLOADS)
-MARKDOWN = f"{ALL}\n\n[x](javascript:pwned=6) ![x](//evil.example/b)\n\n```{PAYLOADS[0]}\n{ALL}\n```\n\n<iframe srcdoc='<script>parent.pwned=7</script>'></iframe>"
-WATCH = "window.broken = []; addEventListener('securitypolicyviolation', (e) => broken.push(e.violatedDirective + ' ' + e.blockedURI));"
-
-OPEN_ALL = "document.querySelectorAll('details').forEach((d) => { d.open = true; })"
 
 
 class Place(NamedTuple):
@@ -70,42 +44,6 @@ def hostile_export(folder: Path) -> Path:
     return path
 
 
-def hostile_session(workspace: Workspace) -> str:
-    """A finished session with markup in all its texts."""
-    database = Database(workspace.database)
-    store, now = SessionStore(database), voted_sessions.NOW
-    workers = tuple(
-        Worker(seat=n, slug=f"s{n}", name=PAYLOADS[n], description=ALL, system=ALL, temperature=0.7) for n in range(3)
-    )
-    council = Council(
-        question=ALL, workers=workers, worker_model=ALL, synthesizer_model=ALL,
-        attachments=(Attachment(name=PAYLOADS[0], text=ALL),),
-    )  # fmt: skip
-    session = store.begin(council)
-    for n in range(3):
-        answer = Answer(
-            part="council", seat=n, round=0, text=MARKDOWN, status="cut", problem=ALL, timing=now, appeals=(ALL,)
-        )
-        store.record(session, Answered(answer))
-        others = tuple(s for s in range(3) if s != n)
-        abstained = ALL if n == 2 else ""
-        ballot = Ballot(
-            part="council", voter=n, shown=others, ranking=() if abstained else others, reason=ALL, abstained=abstained,
-            choice=ALL, timing=now,
-        )  # fmt: skip
-        store.record(session, Voted(ballot))
-    for part in ("council", "alone", "samples"):
-        sources = (
-            Source(text=ALL, seats=(0,), cited=True, overlap=1.0),
-            Source(text=ALL, seats=(), cited=False, overlap=0.0),
-        )
-        synthesis = Synthesis(part=part, text=MARKDOWN, status="ok", problem=ALL, timing=now, sources=sources)
-        store.record(session, Synthesised(synthesis))
-    store.record(session, Finished("failed", ALL))
-    database.close()
-    return session
-
-
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     home = tmp_path_factory.mktemp("xss")
@@ -115,7 +53,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         patch.setattr(voted_sessions, "QUESTIONS", PAYLOADS[:4])
         patch.setattr(voted_sessions, "WORDS", tuple(ALL.split(" ")[i] + " plan" for i in range(4)))
         workspace = voted_sessions.filled(root, 20)
-    session = hostile_session(workspace)
+    database = Database(workspace.database)
+    session = hostile_session(SessionStore(database), PAYLOADS[:3], ALL, MARKDOWN)
+    database.close()
     run(hostile_export(home), root)
     with run_py(root) as base, chromium() as browser:
         with httpx.Client(base_url=base, timeout=60) as client:
@@ -134,28 +74,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 
 def watched(place: Place) -> Watched:
-    """A page whose policy tells what it would have stopped, and stops nothing: so it cannot hide a hole."""
-    found = Watched(place.browser, place.base)
-
-    def only_report(route: Route) -> None:
-        answer = route.fetch()
-        headers = dict(answer.headers)
-        headers["content-security-policy-report-only"] = headers.pop("content-security-policy")
-        route.fulfill(response=answer, headers=headers)
-
-    is_page = re.compile(re.escape(place.base) + r"(?!/api/|/static/)")
-    found.page.route(is_page, only_report)
-    found.page.add_init_script(WATCH)
-    found.page.on("dialog", lambda d: (found.problems.append(f"dialog: {d.message}"), d.dismiss()))
-    return found
-
-
-def check(found: Watched) -> None:
-    found.page.wait_for_timeout(150)
-    assert found.page.evaluate("window.pwned") is None
-    assert found.page.evaluate("window.broken") == []
-    # An address that leads nowhere is answered with an error, which Chromium notes.
-    assert [p for p in found.problems if "Failed to load resource" not in p] == []
+    return unhindered(place.browser, place.base)
 
 
 def pages(place: Place) -> list[str]:

@@ -13,7 +13,7 @@ import msgspec
 
 from innercouncil.cli.given import GivenPath, given_text, read_text
 from innercouncil.cli.options import WORKSPACE, with_options
-from innercouncil.cli.terminal import in_house, print_json
+from innercouncil.cli.terminal import clean, in_house, print_json
 from innercouncil.cli.watch import Watch, print_record
 from innercouncil.model.council import Attachment
 from innercouncil.model.errors import InnerCouncilError, UsageError
@@ -82,7 +82,7 @@ async def watch(house: House, session: str, *, as_json: bool) -> int:
     else:
         print_record(record, final=False)
     if record.status != "done":
-        click.echo(f"Error: {record.problem or 'The session did not finish.'}", err=True)
+        click.echo(f"Error: {clean(record.problem) or 'The session did not finish.'}", err=True)
     return 0 if record.status == "done" else 1
 
 

@@ -49,7 +49,7 @@ def demo(workspace: Path | None, no_browser: bool) -> None:
     try:
         code = in_house(ws.root, _ask_council)
     except InnerCouncilError as error:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"Error: {clean(str(error))}", err=True)
         code = error.exit_code
     place = f'"{ws.root}"' if " " in str(ws.root) else ws.root
     click.echo("\nYour own chats:  innercouncil discover EXPORT.zip")

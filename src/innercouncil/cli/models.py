@@ -51,7 +51,7 @@ def list_(workspace: Path, as_json: bool) -> None:
             table.add_column(title, justify="right" if title == "size" else "left")
         for m in found:
             size = f"{m.size_bytes / 1e9:.1f} GB" if m.size_bytes else ""
-            table.add_row(Text(clean(m.name)), m.where, size, clean(m.quantization))
+            table.add_row(*(Text(clean(cell)) for cell in (m.name, m.where, size, m.quantization)))
         Console().print(table)
 
 
@@ -97,7 +97,7 @@ def pull(name: str, workspace: Path) -> None:
     async def fetch(house: House) -> None:
         console = Console(stderr=True)
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=28),
             DownloadColumn(),
             TransferSpeedColumn(),

@@ -16,6 +16,7 @@ from innercouncil.cli.given import GivenPath
 from innercouncil.cli.options import JSON, WORKSPACE
 from innercouncil.cli.terminal import asking, clean, in_house, print_json
 from innercouncil.model.errors import UsageError, WorkspaceError
+from innercouncil.model.steering import escaped
 
 if TYPE_CHECKING:
     from innercouncil.app.council import House
@@ -125,7 +126,7 @@ def export(session: str, output: Path | None, workspace: Path) -> None:
 
     data = in_house(workspace, work)
     if output is None:
-        sys.stdout.write(data.decode("utf-8"))
+        sys.stdout.write(escaped(data.decode("utf-8")))
         return
     try:
         output.write_bytes(data)

@@ -13,23 +13,24 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from innercouncil.model.steering import STEERING, escaped
 from innercouncil.store.workspace import Workspace
 
 if TYPE_CHECKING:
     from innercouncil.app.council import House
 
 T = TypeVar("T")
-_CONTROL_RE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_STEERING_RE = re.compile(f"[{STEERING}]")
 
 
 def clean(text: str) -> str:
-    """Text without control characters: what a model or an export says cannot steer the terminal."""
-    return _CONTROL_RE.sub("", text)
+    """Text without control and direction characters: what a model or an export says cannot steer the terminal."""
+    return _STEERING_RE.sub("", text)
 
 
 def print_json(data: object) -> None:
-    """Data as indented JSON on stdout."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(data), indent=2).decode("utf-8") + "\n")
+    """Data as indented JSON on stdout, with everything escaped that steers a terminal."""
+    sys.stdout.write(escaped(msgspec.json.format(msgspec.json.encode(data), indent=2).decode("utf-8")) + "\n")
 
 
 @contextmanager

@@ -146,7 +146,8 @@ def _asked(one: WorthTrial) -> str:
     console.print(Text(clean(one.question), style="bold"))
     for n, text in enumerate(one.answers, 1):
         console.rule(f"{n}", style="dim")
-        console.print(Markdown(clean(text)))
+        # A link would lie over the answer's words, and show nothing of where it leads.
+        console.print(Markdown(clean(text), hyperlinks=False))
     while True:
         said = str(
             click.prompt(f'Best first, e.g. "2>1"; "=" for alike, s skips, q ends (1 to {len(one.answers)})', err=True)

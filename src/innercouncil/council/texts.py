@@ -14,7 +14,7 @@ from innercouncil.council.appeals import split_appeals
 from innercouncil.model.council import Council
 from innercouncil.model.errors import UsageError
 from innercouncil.model.ports import ChatTurn
-from innercouncil.model.tokens import estimate_tokens
+from innercouncil.model.tokens import disarm, estimate_tokens
 from innercouncil.prompts import source
 
 TURN_TOKENS: Final = 8
@@ -107,7 +107,7 @@ def _cut(text: str, size: int, share: int) -> str:
 
 def quote(text: str) -> str:
     """A text that cannot be mistaken for our own rules between answers, nor for a chat template's marks."""
-    return text.replace(_RULE, "-----").replace("<|", "< |").replace("|>", "| >").strip()
+    return disarm(text.replace(_RULE, "-----")).strip()
 
 
 def one_line(text: str) -> str:

@@ -6,6 +6,13 @@ import math
 import re
 from typing import Final
 
+_MARK_RE: Final = re.compile(
+    r"<(?=[|｜]|</?SYS>>|/?(?:s|think|tool_call|tool_response|start_of_\w+|end_of_\w+)>|(?:bos|eos|sop|eop|seed:\w+|extra_id_\d+)>)"
+    r"|\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_RESULTS|TOOL_CONTENT|TOOL_CALLS|THINK|ARGS|CALL_ID|gMASK)\]|\|\w+\|\])"
+    r"|[|｜](?=>)"
+)
+"""Where a mark begins or ends that some family of models takes for its own: everything with bars, and the others by name
+(Llama 2 and Mistral, Gemma, Qwen's tools and thoughts, GLM, Seed, Nemotron, EXAONE)."""
 _PIECE_RE: Final = re.compile(r"[A-Za-z]+|\d|[^\sA-Za-z\d]")
 
 
@@ -20,5 +27,10 @@ def estimate_tokens(text: str) -> int:
 
 
 def disarm(text: str) -> str:
-    """Text in which no chat template's own marks (`<|im_end|>`) can stand: they would end the turn they stand in."""
-    return text.replace("<|", "< |").replace("|>", "| >")
+    """Text in which no chat template's own marks (`<|im_end|>`, `[INST]`) can stand: they would end the turn they stand in.
+
+    A blank behind the bracket is enough, as a tokenizer knows a mark only as a whole, and text and code stay as readable as
+    they were. `<s>` of HTML gets one too: to Llama and Mistral `</s>` ends a turn, and struck-out words are rare. Marks that
+    are ordinary words to a tokenizer (`### Instruction:`, `USER:`) stay: no blank would change how they are read.
+    """
+    return _MARK_RE.sub(r"\g<0> ", text)

@@ -61,7 +61,7 @@ def read_export(path: Path, report: ImportReport, *, progress: Progress | None =
     the bytes done and in all. Raises ImportFormatError where nothing can be read.
     """
     with open_source(path) as source:
-        members = [m for m in source.members if source.kind == "file" or m.suffix in _SUFFIXES]
+        members = source.chosen(lambda m: source.kind == "file" or m.suffix in _SUFFIXES)
         reading = _Reading(source, report, sum(m.size for m in members), progress)
         for member in members:
             yield from reading.member(member)

@@ -21,7 +21,7 @@ MAX_MEMBER_BYTES: Final = 32 << 30
 MAX_RATIO: Final = 1000
 """JSON of chats packs 3:1 to 20:1; long runs of one byte, as a bomb has them, reach 1000:1."""
 MAX_ARCHIVE_RATIO: Final = 200
-"""Of all members together to the archive itself: members that share their bytes stay below the ratio each, not together."""
+"""Of the members that are read, together, to the archive itself: those that share their bytes stay below the ratio each, not together."""
 RATIO_FREE_BYTES: Final = 256 << 20
 """Below this size a member cannot hurt, however well it packs."""
 
@@ -78,6 +78,18 @@ class Source:
     """"file", "folder" or "zip"."""
     members: tuple[Member, ...]
     archive: zipfile.ZipFile | None = field(default=None, repr=False)
+    packed_size: int | None = None
+    """Bytes of the archive."""
+
+    def chosen(self, wanted: Callable[[Member], bool]) -> tuple[Member, ...]:
+        """The members to read. Others are never opened, and count for nothing: a video beside the chats may have any size.
+
+        Raises ImportFormatError where the wanted ones would together unpack to more than such an archive can hold.
+        """
+        found = tuple(filter(wanted, self.members))
+        if self.archive is not None:
+            _refuse_bomb(self.name, sum(m.size for m in found), self.packed_size, MAX_ARCHIVE_RATIO)
+        return found
 
     def close(self) -> None:
         """Close the ZIP where there is one."""
@@ -152,12 +164,7 @@ def _zip(path: Path) -> Source:
     found = [
         _packed(archive, i) for i in archive.infolist() if i.filename and not i.is_dir() and not _is_litter(i.filename)
     ]
-    try:
-        _refuse_bomb(path.name, sum(m.size for m in found), path.stat().st_size, MAX_ARCHIVE_RATIO)
-    except ImportFormatError:
-        archive.close()
-        raise
-    return Source(path.name, "zip", tuple(sorted(found, key=lambda m: _natural(m.name))), archive)
+    return Source(path.name, "zip", tuple(sorted(found, key=lambda m: _natural(m.name))), archive, path.stat().st_size)
 
 
 def _packed(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member:

@@ -15,6 +15,7 @@ from rich.text import Text
 from innercouncil.model.conversation import ImportReport
 from innercouncil.model.facets import ModeComparison
 from innercouncil.model.persona import Discovery, Persona
+from innercouncil.model.steering import STEERING
 from innercouncil.reporting.page import times
 from innercouncil.reporting.ways import ROWS, TITLES, row_of, told_of_facets, told_of_grounding
 
@@ -24,9 +25,7 @@ _ESCAPE_RE: Final = re.compile(
     r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]{0,2000}(?:\x07|\x1b\\|\x9c)"
     r"|\x1b[ -/]*[0-~]"
 )
-_CONTROL_RE: Final = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-)
+_CONTROL_RE: Final = re.compile(f"[\\t\\n{STEERING}]")
 _MONTH_RE: Final = re.compile(r"\d{4}-(?:0[1-9]|1[0-2])")
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
 MAX_TREND: Final = 48

@@ -143,10 +143,10 @@ class Place:
     # --- records ---
 
     def read_records(self) -> dict[str, bytes]:
-        """Every record by name."""
-        if self.folder:
-            return {p.stem: p.read_bytes() for p in (self.folder / LEDGER).glob("*.json")}
-        with contextlib.suppress(FileNotFoundError):
+        """Every record by name. Raises WorkspaceError."""
+        with contextlib.suppress(FileNotFoundError), self._trouble():
+            if self.folder:
+                return {p.stem: p.read_bytes() for p in (self.folder / LEDGER).glob("*.json")}
             paths = [p for p in self._fs.ls(f"{self._root}/{LEDGER}", detail=False) if p.endswith(".json")]
             found = self._fs.cat(paths, on_error="omit") if paths else {}
             return {PurePosixPath(path).name.removesuffix(".json"): data for path, data in found.items()}

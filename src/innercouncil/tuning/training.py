@@ -12,6 +12,7 @@ import json
 import logging
 import math
 import os
+import re
 import shutil
 import sys
 import threading
@@ -22,6 +23,11 @@ from typing import Any
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 FEED_FORWARD = ("gate_proj", "up_proj", "down_proj")
+MARKS_RE = re.compile(
+    r"<(?=[|｜]|</?SYS>>|/?(?:s|think|tool_call|tool_response|start_of_\w+|end_of_\w+)>|(?:bos|eos|sop|eop|seed:\w+|extra_id_\d+)>)"
+    r"|\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_RESULTS|TOOL_CONTENT|TOOL_CALLS|THINK|ARGS|CALL_ID|gMASK)\]|\|\w+\|\])"
+    r"|[|｜](?=>)"
+)
 WHOLE = "whole"
 """Name of the file that marks a checkpoint as finished; a kill while one is written leaves it without."""
 
@@ -184,8 +190,8 @@ def read_rows(path: str, tokenizer: Any) -> list[dict[str, Any]]:
 
 
 def disarm(text: str) -> str:
-    """Text in which no chat template's own marks can stand, as when the model is asked."""
-    return text.replace("<|", "< |").replace("|>", "| >")
+    """Text in which no chat template's own marks can stand, as when the model is asked (`innercouncil.model.tokens`)."""
+    return MARKS_RE.sub(r"\g<0> ", text)
 
 
 def begin(s: dict[str, Any]) -> Path:

@@ -34,8 +34,10 @@ export async function stream(method, path, body, handle) {
     const blocks = held.split("\n\n");
     held = blocks.pop();
     for (const block of blocks) {
-      const name = /^event: (.*)$/m.exec(block), data = /^data: (.*)$/m.exec(block);
-      if (name && data) handle(name[1], JSON.parse(data[1]));
+      // Not by a pattern: to one, a line also ends at U+2028, which a text may hold.
+      const lines = block.split("\n"), field = (start) => lines.find((line) => line.startsWith(start))?.slice(start.length);
+      const name = field("event: "), data = field("data: ");
+      if (name && data) handle(name, JSON.parse(data));
     }
   }
 }
