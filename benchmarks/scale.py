@@ -268,12 +268,12 @@ def growth(sizes: list[int], values: list[float]) -> Growth:
     n, y = np.array(sizes, float) / sizes[-1], np.array(values)
     last = float(np.log(y[-1] / y[-2]) / np.log(n[-1] / n[-2]))
     if y[-1] < FLAT * y.min():
-        return Growth(None, last)
+        return Growth(None, round(last, 3))
     powers = np.arange(0.05, 3.0, 0.005)
     errors = np.array([nnls(np.column_stack([1 / y, n**p / y]), np.ones(len(y)))[1] ** 2 for p in powers])
     free = len(y) - 3
     within = powers[errors <= errors.min() * (1 + f.ppf(0.95, 1, free) / free) + 1e-12]
-    return Growth(float(powers[errors.argmin()]), last, float(within[0]), float(within[-1]))
+    return Growth(*(round(float(x), 3) for x in (powers[errors.argmin()], last, within[0], within[-1])))
 
 
 def rows(found: dict[str, dict[str, list[Point]]]) -> Iterator[tuple[str, str, str, list[Point], Growth]]:

@@ -39,8 +39,10 @@ def test_no_time_and_no_memory_grows_faster_than_its_input() -> None:
     interval says what can be said of its exponent."""
     grown = [(name, job, what, g) for name, job, what, _, g in scale.rows(KEPT) if job not in BASELINES]
     assert len([g for *_, g in grown if g.power is not None]) > 10, "there is something to hold to it"
-    assert [x for x in grown if x[3].power is not None and (x[3].power if x[2] == "time" else x[3].low) > 1.1] == []
-    assert [x for x in grown if not x[3].short and x[3].last_step > 1.1] == []
+    assert [
+        x for x in grown if x[3].power is not None and round(x[3].power if x[2] == "time" else x[3].low, 2) > 1.1
+    ] == []
+    assert [x for x in grown if not x[3].short and round(x[3].last_step, 2) > 1.1] == []
 
 
 @pytest.mark.parametrize("power", [0.5, 1.0, 1.5, 2.0])
@@ -50,11 +52,11 @@ def test_a_known_power_is_found_again_whatever_starting_takes(power: float, star
     found = scale.growth(sizes, [start + 5 * (n / 10_000) ** power for n in sizes])
     assert found.power == pytest.approx(power, abs=0.02)
     if not start:
-        assert found.last_step == pytest.approx(power, abs=1e-6)
+        assert found.last_step == pytest.approx(power, abs=1e-3)
 
 
 def test_what_hardly_rises_is_flat() -> None:
-    assert scale.growth([1, 2, 4, 8], [1.0, 1.1, 1.2, 1.4])[:2] == (None, pytest.approx(math.log2(1.4 / 1.2)))
+    assert scale.growth([1, 2, 4, 8], [1.0, 1.1, 1.2, 1.4])[:2] == (None, pytest.approx(math.log2(1.4 / 1.2), abs=1e-3))
 
 
 def test_an_interval_holds_the_power_about_as_often_as_it_says() -> None:
