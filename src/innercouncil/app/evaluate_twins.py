@@ -70,6 +70,19 @@ class _Kept(msgspec.Struct, frozen=True):
     text: str
 
 
+class _Told(NamedTuple):
+    """What of a kept session can be compared."""
+
+    id: str
+    question: str
+    answers: tuple[tuple[str, str, str], ...]
+    """(slug, text, random numbers it was drawn with)"""
+
+    def slugs(self) -> tuple[str, ...]:
+        """Who answered."""
+        return tuple(dict.fromkeys(slug for slug, _, _ in self.answers))
+
+
 class _Call(NamedTuple):
     key: str
     sample: Sample
@@ -106,7 +119,7 @@ def evaluate_kept(
     with workspace.lock():
         chosen, records = _council(workspace, personas)
         compared, left = _enough(chosen, records)
-        said = list(_said(chosen, compared))
+        said = list(_said(compared))
         heard = [p for p in chosen if any(s.persona == p.slug for s in said)]
         if len(heard) < 2 or len({s.question for s in said}) < MIN_QUESTIONS:
             raise NothingToDiscoverError(
@@ -203,7 +216,7 @@ def _estimate(calls: Sequence[_Call]) -> Estimate:
     return Estimate(f"{questions} questions as every persona", len(calls), reading, len(calls) * ANSWER_TOKENS)
 
 
-def _said(chosen: Sequence[Persona], records: Sequence[SessionRecord]) -> Iterator[Sample]:
+def _said(compared: Sequence[_Told]) -> Iterator[Sample]:
     """First answers of the present personas with their present prompts, by the newest session's model.
 
     A seat draws the same random numbers in every session of one seed: a question asked again with them is no second sample.
@@ -211,15 +224,14 @@ def _said(chosen: Sequence[Persona], records: Sequence[SessionRecord]) -> Iterat
     number: dict[str, int] = {}
     asked = numbers()
     seen: set[tuple[str, int, str]] = set()
-    for record in records:
-        for slug, text, draw in _comparable(chosen, record, records[0].council.worker_model):
-            question = record.council.question
-            if question not in number:
-                number[question] = next(asked)
-            drawn = (slug, number[question], draw)
+    for session in compared:
+        for slug, text, draw in session.answers:
+            if session.question not in number:
+                number[session.question] = next(asked)
+            drawn = (slug, number[session.question], draw)
             if drawn not in seen:
                 seen.add(drawn)
-                yield Sample(persona=slug, question=number[question], text=text, draw=draw)
+                yield Sample(persona=slug, question=number[session.question], text=text, draw=draw)
 
 
 def _comparable(chosen: Sequence[Persona], record: SessionRecord, model: str) -> Iterator[tuple[str, str, str]]:
@@ -233,7 +245,7 @@ def _comparable(chosen: Sequence[Persona], record: SessionRecord, model: str) ->
             yield slugs[answer.seat], answer.text, f"{record.council.options.seed} {answer.seat}"
 
 
-def _enough(chosen: Sequence[Persona], records: Sequence[SessionRecord]) -> tuple[list[SessionRecord], int]:
+def _enough(chosen: Sequence[Persona], records: Sequence[SessionRecord]) -> tuple[list[_Told], int]:
     """The newest sessions whose answers are compared: those with a persona that has answered fewer than ENOUGH until then.
 
     And how many older ones could be compared, but settle nothing.
@@ -241,32 +253,31 @@ def _enough(chosen: Sequence[Persona], records: Sequence[SessionRecord]) -> tupl
     asked = {p.slug: set[str]() for p in chosen}
     out, left = [], 0
     for record in records:
-        slugs = {slug for slug, _, _ in _comparable(chosen, record, records[0].council.worker_model)}
-        if any(len(asked[slug]) < ENOUGH for slug in slugs):
-            out.append(record)
-            for slug in slugs:
-                asked[slug].add(record.council.question)
+        told = _Told(
+            record.id, record.council.question, tuple(_comparable(chosen, record, records[0].council.worker_model))
+        )
+        if any(len(asked[slug]) < ENOUGH for slug in told.slugs()):
+            out.append(told)
+            for slug in told.slugs():
+                asked[slug].add(told.question)
         else:
-            left += bool(slugs)
+            left += bool(told.answers)
     return out, left
 
 
-def _behind(
-    chosen: Sequence[Persona], records: Sequence[SessionRecord], compared: Sequence[SessionRecord]
-) -> Iterator[Behind]:
+def _behind(chosen: Sequence[Persona], records: Sequence[SessionRecord], compared: Sequence[_Told]) -> Iterator[Behind]:
     """The sessions a report rests on; `compared` are those whose answers it compares."""
-    answers = {record.id for record in compared}
+    told = {session.id: session.slugs() for session in compared}
     for record in records:
-        told = _comparable(chosen, record, records[0].council.worker_model) if record.id in answers else ()
         counted = tuple(p.slug for p in chosen if _without(p.slug, record))
-        slugs = tuple(dict.fromkeys(slug for slug, _, _ in told))
+        slugs = told.get(record.id, ())
         if slugs or counted:
             yield Behind(session=record.id, compared=slugs, counted=counted)
 
 
 def _reported(
     workspace: Workspace, chosen: Sequence[Persona], said: Sequence[Sample], records: Sequence[SessionRecord], label: str,
-    progress: Progress, compared: Sequence[SessionRecord] = (), left: int = 0,
+    progress: Progress, compared: Sequence[_Told] = (), left: int = 0,
 ) -> TwinReport:  # fmt: skip
     report = compare(chosen, said, records, label, progress)
     notes = report.notes

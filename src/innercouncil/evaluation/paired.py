@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from innercouncil.evaluation.comparisons import COVARIATES, Comparisons, Floats, Ints
 
@@ -151,14 +152,17 @@ class _Design(NamedTuple):
         taken = np.zeros(len(self.starts), dtype=bool)
         taken[:: max(1, len(self.starts) // questions)] = True
         rows = np.repeat(taken, np.diff(self.starts, append=len(self.outcome)))
+        return self._of(rows)
+
+    def _of(self, rows: slice | npt.NDArray[np.bool_]) -> _Design:
+        """Some of the comparisons; where questions begin is not told anew."""
         return self._replace(columns=self.columns[rows], outcome=self.outcome[rows], weight=self.weight[rows])
 
     def sums(self, theta: Floats) -> tuple[Floats, Floats]:
         """Gradient and negative Hessian of the log-likelihood."""
         gradient, curve = np.zeros(self.size), np.zeros((self.size, self.size))
         for begin in range(0, len(self.outcome), BLOCK):
-            rows = slice(begin, begin + BLOCK)
-            part = self._replace(columns=self.columns[rows], outcome=self.outcome[rows], weight=self.weight[rows])
+            part = self._of(slice(begin, begin + BLOCK))
             moments = part._moments(theta)
             pull = part.columns.T @ moments.odds
             gradient += np.append(pull, moments.tie.sum()) if self.ties else pull

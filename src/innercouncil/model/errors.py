@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+from typing import Final
+
+NO_ROOM: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+"""What the system says where a disk takes no more."""
+
 
 class InnerCouncilError(Exception):
     """Base class of all errors shown to a person as one sentence (exit code 1)."""

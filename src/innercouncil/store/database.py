@@ -308,22 +308,19 @@ class Database:
             self._connection = None
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Which file bears the name; None where there is none."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-def _looks(path: Path) -> object:
-    """Another value once the file was restored or written to."""
+def _looks(path: Path) -> tuple[int, int, int, int] | None:
+    """Another value once the file was restored or written to; None where there is none."""
     try:
         found = path.stat()
     except OSError:
         return None
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file bears the name; None where there is none."""
+    found = _looks(path)
+    return found and found[:2]
 
 
 def _open(path: Path, *, thorough: bool = False) -> sqlite3.Connection:

@@ -24,7 +24,7 @@ from typing import IO, Any, Final
 import filelock
 import msgspec
 
-from innercouncil.model.errors import DiskFullError, WorkspaceError
+from innercouncil.model.errors import NO_ROOM, DiskFullError, WorkspaceError
 
 _CHUNK: Final = 1 << 20
 _ABANDONED: Final = 3600
@@ -284,8 +284,9 @@ def disk_errors(path: Path) -> Iterator[None]:
             why, todo = "it may not be written", "choose a folder of yours with --workspace"
         else:
             why, todo = error.strerror or type(error).__name__, "check the folder and run the same command again"
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        raise (DiskFullError if full else WorkspaceError)(f"Cannot write {path}: {why}; {todo}.") from error
+        raise (DiskFullError if error.errno in NO_ROOM else WorkspaceError)(
+            f"Cannot write {path}: {why}; {todo}."
+        ) from error
 
 
 def file_digest(path: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 from collections.abc import AsyncGenerator
 from typing import Any, Final
@@ -14,6 +13,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from innercouncil.model.errors import (
+    NO_ROOM,
     AbTestNotFoundError,
     BackendError,
     DiskFullError,
@@ -115,7 +115,7 @@ class NoTraceback:
             if begun:
                 return  # the server closes the connection, and the browser sees that something is missing
             status, sentence = 500, "Something went wrong inside innercouncil; nothing that was saved is lost."
-            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            if isinstance(error, OSError) and error.errno in NO_ROOM:
                 status, sentence = (
                     507,
                     "The disk is full; free some space and try again: everything saved before is kept.",
