@@ -1,10 +1,13 @@
 """Coverage-guided fuzzing of every reader of exports and every importer of persona cards, with Atheris (libFuzzer).
 
-    uv run --group fuzz python fuzz/fuzz.py [--target NAME] [--seconds 10] [--corpus FOLDER]
+    uv run --group fuzz python fuzz/fuzz.py [--target NAME] [--seconds 10] [--corpus FOLDER] [--seed 1 --inputs 2000]
 
 Each target gets bytes and must read them or refuse them with the error it documents. Any other exception, over 5 seconds
 for one input, or over 2 GB of memory is a crash; its input is kept as `crash-*` in the present folder: mend the fault,
-and put the file into fuzz/corpus/TARGET, which tests/test_fuzz_corpus.py reads in every run of the tests.
+and put the file into fuzz/corpus/TARGET, which tests/hostile/test_fuzz_corpus.py reads in every run of the tests.
+
+Without --seed every run tries something else, and may fail on a fault that was there before. With --seed and --inputs a
+run tries the same inputs each time, so a run that must pass before a change lands fails for what the change did.
 
 --minimise FOLDER puts what a longer run with --corpus FOLDER found into fuzz/corpus: few and small inputs that reach the
 same code.
@@ -13,6 +16,7 @@ same code.
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -71,6 +75,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--target", help="only this one")
     parser.add_argument("--seconds", type=int, default=10, help="a target")
+    parser.add_argument("--inputs", type=int, default=-1, help="a target, at most; the default is as many as there is time for")
+    parser.add_argument("--seed", type=int, default=0, help="0 for another one each time")
     parser.add_argument("--corpus", type=Path, help="keep new inputs here, in a folder a target")
     parser.add_argument("--minimise", type=Path, metavar="FOLDER", help="merge what lies there into fuzz/corpus")
     parser.add_argument("--flags", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
@@ -80,6 +86,7 @@ def main() -> int:
     sys.path.insert(0, str(HERE))
     from targets import TARGETS
 
+    env = {**os.environ, **({"PYTHONHASHSEED": "0"} if args.seed else {})}
     failed = []
     for name in [args.target] if args.target else TARGETS:
         kept = CORPUS / name
@@ -90,9 +97,10 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as scratch:
             new = args.corpus / name if args.corpus else Path(scratch)
             new.mkdir(parents=True, exist_ok=True)
-            flags = [*LIMITS, f"-max_total_time={args.seconds}", str(new), str(kept)]
+            bounds = [f"-max_total_time={args.seconds}", f"-runs={args.inputs}", f"-seed={args.seed}"]
+            flags = [*LIMITS, *bounds, str(new), str(kept)]
             command = [sys.executable, __file__, "--target", name, "--flags", *flags]
-            ended = subprocess.run(command, capture_output=True, text=True, check=False)
+            ended = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
         units = [line for line in ended.stderr.splitlines() if "number_of_executed_units" in line]
         print(
             f"{name:14} {'ok' if ended.returncode == 0 else 'CRASH'} {units[-1].split()[-1] if units else '?':>9} inputs"

@@ -68,6 +68,15 @@ def test_unedited_others_come_back_whole() -> None:
     assert read_one(written.encode()).system == card.system
 
 
+def test_a_skill_without_a_name_is_written_with_one() -> None:
+    for front in (b"description: Looks first.", b"name:" + b"K" * 130 + b": not a name"):
+        card = read_one(b"---\n" + front + b"\n---\nBe kind.\n", "SKILL.md")
+        file = write_card(card, "skill")
+        assert b"\nname: imported-persona\n" in file.content
+        again = read_card(file.content, file.filename)[0]
+        assert (again.format, again.card.name, again.card.system) == ("skill", card.name, "Be kind.")
+
+
 @pytest.mark.parametrize("format_", CARD_FORMATS)
 def test_edits_arrive_and_the_rest_stays(format_: CardFormat) -> None:
     data, name = samples()[format_]

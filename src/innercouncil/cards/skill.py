@@ -103,8 +103,8 @@ def write(card: PersonaCard) -> CardFile:
         return before is None or getattr(before, name) != getattr(card, name)
 
     known = extras_from(metadata.get(OURS))
-    if changed("name"):
-        front["name"] = slug_of(card.name)
+    if changed("name") or "name" not in front:  # a skill has one, and is known by it when it is read back
+        front = {**front, "name": slug_of(card.name)}
     if front.get("name") != card.name and slug_of(card.name) == front.get("name"):
         exact["name"] = card.name
         loss.append(f"A skill's name is a slug: {front['name']}.")
