@@ -75,7 +75,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--target", help="only this one")
     parser.add_argument("--seconds", type=int, default=10, help="a target")
-    parser.add_argument("--inputs", type=int, default=-1, help="a target, at most; the default is as many as there is time for")
+    parser.add_argument(
+        "--inputs", type=int, default=-1, help="a target, at most; the default is as many as there is time for"
+    )
     parser.add_argument("--seed", type=int, default=0, help="0 for another one each time")
     parser.add_argument("--corpus", type=Path, help="keep new inputs here, in a folder a target")
     parser.add_argument("--minimise", type=Path, metavar="FOLDER", help="merge what lies there into fuzz/corpus")
