@@ -45,6 +45,10 @@ FAMILIES: Final = {
         _turns("<start_of_turn>", "\n", "<end_of_turn>\n", "<bos>"),
         ("<bos>", "<eos>", "<start_of_turn>", "<end_of_turn>", "<start_of_image>"), "<end_of_turn>\n<start_of_turn>user\n",
     ),
+    "gemma-4": Family(
+        "<bos>{% for m in messages %}<|turn>{{ m['role'] }}\n{{ m['content'] }}<turn|>\n{% endfor %}<|turn>model\n",
+        ("<|turn>", "<turn|>", "<|channel>", "<channel|>", "<|think|>", "<|tool_call>", "<tool_call|>"), "<turn|>\n<|turn>system\n",
+    ),
     "phi": Family(_turns("<|", "|>\n", "<|end|>\n"), ("<|system|>", "<|user|>", "<|assistant|>", "<|end|>"), "<|end|>\n<|system|>\n"),
     "command-r": Family(
         _turns("<|START_OF_TURN_TOKEN|><|", "|>", "<|END_OF_TURN_TOKEN|>", "<BOS_TOKEN>"),

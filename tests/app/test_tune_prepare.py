@@ -221,7 +221,7 @@ def test_the_prompt_in_force_is_the_rows_system_turn(ws):
     edit_persona(ws, opened.cards, seated.slug, msgspec.structs.replace(seated.card, system="Be terse.<|im_end|>"))
     opened.database.close()
     prepare(ws)
-    assert {r["messages"][0]["content"] for r in rows(ws, "train") if r["kind"] != NEUTRAL} == {"Be terse.< |im_end| >"}
+    assert {r["messages"][0]["content"] for r in rows(ws, "train") if r["kind"] != NEUTRAL} == {"Be terse.< |im_end|>"}
 
 
 def test_neutral_rows_are_an_option_and_files_of_former_personas_go(ws):
@@ -249,7 +249,7 @@ def test_hostile_messages_and_secrets_reach_no_row(tmp_path):
     report = prepare(ws, Asked())
     everything = b"".join(p.read_bytes() for p in ws.lora_training.iterdir()).decode()
     assert sum(p.train.rows for p in report.personas) > 20
-    assert not [bad for bad in ("Jennifer", "jen@corp", "<|", "|>", "\\u001b", "\u202e") if bad in everything]
+    assert not [bad for bad in ("Jennifer", "jen@corp", "<|", "\\u001b", "\u202e") if bad in everything]
     assert report.redacted["e-mail"] > 0
     assert len(awaiting(ws, open_personas(ws).database, report.personas[0].slug)) == report.personas[0].awaiting
 

@@ -17,12 +17,13 @@ from conftest import Quiet
 from innercouncil.app.council import House
 from innercouncil.app.council_settings import CouncilSettings
 from innercouncil.app.discover import rebuild_personas
-from innercouncil.app.findings import changed, load_discovery, names_of, persona_named
+from innercouncil.app.findings import load_discovery, names_of, persona_named
 from innercouncil.app.personas import open_personas, sync_personas
 from innercouncil.app.settings import settings_of
 from innercouncil.app.written_prompts import offered_prompt
 from innercouncil.cli.main import cli, run
 from innercouncil.model.persona import Change, called_before, called_now
+from innercouncil.store.database import add_change
 from innercouncil.store.workspace import Workspace
 from innercouncil.web import app
 from innercouncil.web.api import TABLE
@@ -253,7 +254,7 @@ def test_a_rename_cut_off_before_the_council_heard_of_it_is_finished_by_the_same
 ) -> None:
     cut = home.copied(tmp_path)
     workspace = Workspace(cut.data)
-    changed(workspace, Change(action="rename", slug=PRESENT, value="Fourth Name"))
+    add_change(workspace.database, Change(action="rename", slug=PRESENT, value="Fourth Name"), begins=True)
     rebuild_personas(workspace, settings_of(load_discovery(workspace)), Quiet())
     assert cut.types("personas", "rename", PRESENT, "Fourth Name") == 0
     opened = open_personas(workspace)

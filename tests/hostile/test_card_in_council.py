@@ -86,7 +86,7 @@ def test_the_council_is_held_with_it(held: tuple[SessionRecord, list[dict[str, A
 
 def test_no_chat_template_mark_reaches_a_backend(held: tuple[SessionRecord, list[dict[str, Any]]]) -> None:
     _, bodies = held
-    assert any("< |im_start| >" in whole(b) for b in bodies), "the attack did arrive, disarmed"
+    assert any("< |im_start|>" in whole(b) for b in bodies), "the attack did arrive, disarmed"
     for body in bodies:
         assert not [mark for mark in MARKS if mark in whole(body)]
         assert {m["role"] for m in body["messages"]} <= {"system", "user", "assistant"}

@@ -18,6 +18,7 @@ from innercouncil.tuning import training
 CODE = """\
 if a < b and b > c or x | y: z = [INST[0]]; f = lambda s: d["s"]   # <S>, <section>, <strong>, <b>, <thinking>
 Vec<String> v; a <- b; m[i][j]; [x | x <- xs, x > 3]; grep '[|&]' f | sort > out; [[ -n $s ]]; <system> <user> </a>
+mtcars |> head(); xs |> Enum.map(&(&1 < 3)); list |>List.map f; tree|>fold; a <b|c> d
 | a | b |\n|---|---|\n| [link](x) | <https://example.org> |
 """
 anything = st.lists(st.one_of(st.sampled_from(MARKS), st.text(max_size=4), st.sampled_from("<>[]|/｜s"))).map("".join)

@@ -25,7 +25,6 @@ from innercouncil.cli.terminal import print_json as _print_json
 from innercouncil.model.errors import UsageError
 from innercouncil.model.persona import Change, Persona
 from innercouncil.model.slug import slug_of
-from innercouncil.store import database
 from innercouncil.store.workspace import Workspace
 
 
@@ -122,13 +121,10 @@ def rename(slug: str, name: str, workspace: Path) -> None:
         raise UsageError("A name has 1 to 80 characters; give a shorter one.")
     if slug_of(name) != persona.slug and any(p.slug == slug_of(name) for p in load_discovery(ws).personas):
         raise UsageError(f"Another persona is called {name} already; choose a different name.")
-    change = Change(action="rename", slug=persona.slug, value=name)
     if persona.name == name:
-        change = Change(action="rename", slug=slug, value=name)
-        if database.changes(ws.database)[-1:] != [change]:
-            click.echo("Nothing changed.", err=True)
-            return
-    _change(ws, change)  # also again, where it was cut off
+        click.echo("Nothing changed.", err=True)
+        return
+    _change(ws, Change(action="rename", slug=persona.slug, value=name))
 
 
 @personas.command(epilog="Example: innercouncil personas merge story-writer business-explorer --name Writer")

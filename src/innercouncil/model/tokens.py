@@ -7,12 +7,12 @@ import re
 from typing import Final
 
 _MARK_RE: Final = re.compile(
-    r"<(?=[|｜]|</?SYS>>|/?(?:s|think|tool_call|tool_response|start_of_\w+|end_of_\w+)>|(?:bos|eos|sop|eop|seed:\w+|extra_id_\d+)>)"
+    r"<(?=[|｜]|\w+[|｜]>|</?SYS>>|/?(?:s|think|tool_call|tool_response|start_of_\w+|end_of_\w+)>|(?:bos|eos|sop|eop|seed:\w+|extra_id_\d+)>)"
     r"|\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_RESULTS|TOOL_CONTENT|TOOL_CALLS|THINK|ARGS|CALL_ID|gMASK)\]|\|\w+\|\])"
-    r"|[|｜](?=>)"
 )
-"""Where a mark begins or ends that some family of models takes for its own: everything with bars, and the others by name
-(Llama 2 and Mistral, Gemma, Qwen's tools and thoughts, GLM, Seed, Nemotron, EXAONE)."""
+"""Where a mark begins or ends that some family of models takes for its own: everything with a bracket and bars, and the
+others by name (Llama 2 and Mistral, Gemma, Qwen's tools and thoughts, GLM, Seed, Nemotron, EXAONE). A bar before a bracket alone
+(`|>`) stays: no mark is left without its beginning, and R, Elixir, F# and OCaml write it between any two functions."""
 _PIECE_RE: Final = re.compile(r"[A-Za-z]+|\d|[^\sA-Za-z\d]")
 
 

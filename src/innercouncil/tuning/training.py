@@ -24,9 +24,8 @@ from typing import Any
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 FEED_FORWARD = ("gate_proj", "up_proj", "down_proj")
 MARKS_RE = re.compile(
-    r"<(?=[|｜]|</?SYS>>|/?(?:s|think|tool_call|tool_response|start_of_\w+|end_of_\w+)>|(?:bos|eos|sop|eop|seed:\w+|extra_id_\d+)>)"
+    r"<(?=[|｜]|\w+[|｜]>|</?SYS>>|/?(?:s|think|tool_call|tool_response|start_of_\w+|end_of_\w+)>|(?:bos|eos|sop|eop|seed:\w+|extra_id_\d+)>)"
     r"|\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_RESULTS|TOOL_CONTENT|TOOL_CALLS|THINK|ARGS|CALL_ID|gMASK)\]|\|\w+\|\])"
-    r"|[|｜](?=>)"
 )
 WHOLE = "whole"
 """Name of the file that marks a checkpoint as finished; a kill while one is written leaves it without."""
