@@ -15,9 +15,6 @@ from innercouncil.council import texts
 from innercouncil.council.appeals import is_refusal, split_appeals
 from innercouncil.council.ballots import (
     LETTERS,
-    ballot_schema,
-    choice_schema,
-    ranked,
     read_ballot,
     read_choice,
     seating,
@@ -27,6 +24,7 @@ from innercouncil.council.ballots import (
 from innercouncil.council.closed import choices_of
 from innercouncil.council.counting import count
 from innercouncil.council.provenance import CitationFilter, sources_of
+from innercouncil.council.requests import Requests
 from innercouncil.model.council import (
     Answer,
     AnswerDelta,
@@ -51,12 +49,10 @@ from innercouncil.model.council import (
     Worker,
 )
 from innercouncil.model.errors import BackendRejectedError, InnerCouncilError, UsageError
-from innercouncil.model.ports import ChatModel, ChatRequest, ChatTurn, Finish, Usage
-from innercouncil.model.tokens import estimate_tokens
+from innercouncil.model.ports import ChatModel, ChatRequest, Finish, Usage
 
 MAX_WORKERS: Final = 12
 _MOST_STRETCH: Final = 5.0
-_PART_SEED: Final[dict[Part, int]] = {"council": 0, "samples": 500_000, "alone": 900_000}
 
 
 class Deliberation:
@@ -84,6 +80,7 @@ class Deliberation:
         self._stopped = False
         # Tokens the model counts for each one we estimate, as far as refusals have taught.
         self._stretch = 1.0
+        self._requests = Requests(council, self._room)
         self._turn = asyncio.Semaphore(1 if council.options.in_turn else sys.maxsize)
         self._began = time.monotonic()
 
@@ -164,25 +161,14 @@ class Deliberation:
     # --- answers ---
 
     async def _answer(self, part: Part, worker: Worker, round_: int) -> None:
-        options = self._options
         call = _Call(self._now())
         status, problem = "ok", ""
         try:
-            if round_ and not self._with_others(part, worker, round_, (), 0):
+            before = self._before(part, worker, round_) if round_ else []
+            if round_ and not before:
                 return
-
-            def request() -> ChatRequest:
-                room = self._room(options.answer_tokens)
-                turns = texts.conversation(self._council, worker.system or texts.render("council_plain_system"), room)
-                if round_:
-                    turns = self._with_others(part, worker, round_, turns, room)
-                return ChatRequest(
-                    turns=turns, temperature=worker.temperature, max_tokens=options.answer_tokens,
-                    seed=_seed(options.seed, part, worker.seat, round_), adapter=worker.adapter,
-                )  # fmt: skip
-
             await self._stream(
-                self._worker_model, request, call,
+                self._worker_model, lambda: self._requests.answer(part, worker, round_, before), call,
                 lambda text: self._emit(AnswerDelta(part, worker.seat, round_, text)),
             )  # fmt: skip
             status, problem = _status_of(call)
@@ -202,23 +188,14 @@ class Deliberation:
             self._answers[part, worker.seat, round_] = answer
         self._emit(Answered(answer))
 
-    def _with_others(
-        self, part: Part, worker: Worker, round_: int, turns: tuple[ChatTurn, ...], room: int
-    ) -> tuple[ChatTurn, ...]:
-        """The conversation with the worker's own answer and the others', for a revision; empty where there are none."""
+    def _before(self, part: Part, worker: Worker, round_: int) -> list[Answer]:
+        """The worker's own answer of the round before and then the others', for a revision; none where either is missing."""
         before = {seat: a for (p, seat, r), a in self._answers.items() if p == part and r == round_ - 1 and a.stands}
         own = before.pop(worker.seat, None)
         if own is None or not before:
-            return ()
+            return []
         circle = seating([*before, worker.seat], self._options.seed)
-        others = [split_appeals(before[s].text)[0] for s in shown_to(circle, worker.seat)]
-        mark = texts.mark_of(str(self._options.seed), *others)
-        frame = texts.render("council_revision", mark=mark, answers=[(LETTERS[i], "") for i in range(len(others))])
-        left = room - texts.turns_tokens(turns) - estimate_tokens(frame) - 2 * texts.TURN_TOKENS
-        cut = texts.fit([own.text, *others], left)
-        answers = [(LETTERS[i], text) for i, text in enumerate(cut[1:])]
-        ask = texts.render("council_revision", mark=mark, answers=answers)
-        return (*turns, ChatTurn("assistant", cut[0]), ChatTurn("user", ask))
+        return [own, *(before[s] for s in shown_to(circle, worker.seat))]
 
     # --- ballots ---
 
@@ -250,7 +227,7 @@ class Deliberation:
             if choices:
                 choice = await self._choice(part, worker, given[worker.seat], choices)
             if len(shown) >= 2:
-                await self._stream(self._worker_model, lambda: self._ballot_request(part, worker, shown, given), call)
+                await self._stream(self._worker_model, lambda: self._requests.ballot(part, worker, shown, given), call)
                 if call.finish == "refusal":
                     abstained = "It refused to judge."
                 elif not call.text.strip():
@@ -272,43 +249,9 @@ class Deliberation:
         self._ballots[part, worker.seat] = ballot
         self._emit(Voted(ballot))
 
-    def _ballot_request(
-        self, part: Part, worker: Worker, shown: tuple[int, ...], given: dict[int, Answer]
-    ) -> ChatRequest:
-        options = self._options
-        said = [split_appeals(given[s].text)[0] for s in shown]
-        mark = texts.mark_of(str(options.seed), *said)
-        name, about = (texts.one_line(worker.name), texts.one_line(worker.description)) if worker.system else ("", "")
-
-        def turns(answers: Sequence[str]) -> tuple[ChatTurn, ...]:
-            paper = texts.render(
-                "council_ballot", question=texts.question_text(self._council), mark=mark, top=ranked(len(shown)),
-                answers=[(LETTERS[i], t) for i, t in enumerate(answers)], name=name, description=about,
-            )  # fmt: skip
-            return (ChatTurn("system", texts.render("council_judge_system")), ChatTurn("user", paper))
-
-        room = self._room(options.ballot_tokens) - texts.turns_tokens(turns([""] * len(shown)))
-        return ChatRequest(
-            turns=turns(texts.fit(said, room)), schema=ballot_schema(len(shown)), temperature=0.0,
-            max_tokens=options.ballot_tokens, seed=_seed(options.seed, part, worker.seat, 90),
-        )  # fmt: skip
-
     async def _choice(self, part: Part, worker: Worker, own: Answer, choices: tuple[str, ...]) -> str | None:
-        said = split_appeals(own.text)[0]
-
-        def request() -> ChatRequest:
-            room = self._room(self._options.ballot_tokens) - estimate_tokens(self._council.question) - 120
-            ask = texts.render(
-                "council_choice", question=self._council.question, choices=choices, mark=texts.mark_of(said),
-                text=texts.fit([said], room)[0],
-            )  # fmt: skip
-            return ChatRequest(
-                turns=(ChatTurn("user", ask),), schema=choice_schema(choices), max_tokens=40,
-                seed=_seed(self._options.seed, part, worker.seat, 91),
-            )  # fmt: skip
-
         call = _Call(self._now())
-        await self._stream(self._worker_model, request, call)
+        await self._stream(self._worker_model, lambda: self._requests.choice(part, worker, own, choices), call)
         return read_choice(call.text, choices)
 
     # --- synthesis ---
@@ -327,7 +270,7 @@ class Deliberation:
             if shown := stream.feed(text):
                 self._emit(SynthesisDelta(part, shown))
 
-        call, status, problem = await self._write(lambda: self._synthesis_request(part, letters, given, tally), show)
+        call, status, problem = await self._write(lambda: self._requests.synthesis(part, letters, given, tally), show)
         if rest := stream.end():
             self._emit(SynthesisDelta(part, rest))
         if status == "stopped":
@@ -342,49 +285,16 @@ class Deliberation:
             )
         self._finish_synthesis(part, call, text, status, problem, letters, sources)
 
-    def _synthesis_request(
-        self, part: Part, letters: dict[str, int], given: dict[int, str], tally: Tally
-    ) -> ChatRequest:
-        options = self._options
-        said = [split_appeals(given[s])[0] for s in letters.values()]
-        mark = texts.mark_of(str(options.seed), *said)
-        roles = ["dissent" if s == tally.dissent else "" for s in letters.values()]
-        system = ChatTurn("system", texts.render("council_synthesis_system"))
-
-        def turns(answers: Sequence[str], history: Sequence[Any]) -> tuple[ChatTurn, ...]:
-            body = texts.render(
-                "council_synthesis", history=history, question=texts.question_text(self._council), mark=mark,
-                answers=list(zip(letters, answers, roles, strict=True)), choices=list(tally.choices.items()),
-            )  # fmt: skip
-            return (system, ChatTurn("user", body))
-
-        room = self._room(options.synthesis_tokens)
-        history = list(self._council.history)
-        while history and texts.turns_tokens(turns([""] * len(said), history)) > room // 2:
-            history.pop(0)
-        left = room - texts.turns_tokens(turns([""] * len(said), history))
-        return ChatRequest(
-            turns=turns(texts.fit(said, left), history), temperature=options.synthesis_temperature,
-            max_tokens=options.synthesis_tokens, seed=_seed(options.seed, part, 99, 0),
-        )  # fmt: skip
-
     async def _alone(self) -> None:
         """The first baseline: the synthesizer answers by itself."""
         if "alone" in self._syntheses:
             return
         self._emit(Phase("alone", "synthesis"))
-        options = self._options
-
-        def request() -> ChatRequest:
-            room = self._room(options.synthesis_tokens)
-            return ChatRequest(
-                turns=texts.conversation(self._council, texts.render("council_plain_system"), room),
-                temperature=options.synthesis_temperature, max_tokens=options.synthesis_tokens,
-                seed=_seed(options.seed, "alone", 0, 0),
-            )  # fmt: skip
 
         async def work() -> None:
-            call, status, problem = await self._write(request, lambda text: self._emit(SynthesisDelta("alone", text)))
+            call, status, problem = await self._write(
+                self._requests.alone, lambda text: self._emit(SynthesisDelta("alone", text))
+            )
             if status != "stopped":
                 self._finish_synthesis("alone", call, call.text.strip(), status, problem, {}, ())
 
@@ -525,7 +435,3 @@ def _status_of(call: _Call) -> tuple[str, str]:
     if call.finish == "length":
         return "cut", "It ran into the token limit."
     return "ok", ""
-
-
-def _seed(seed: int, part: Part, seat: int, round_: int) -> int:
-    return (seed * 1_000_003 + _PART_SEED[part] + 1000 * round_ + seat) % (2**31 - 1)
