@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -22,7 +21,8 @@ from innercouncil.app.findings import TITLES, load_discovery
 from innercouncil.app.labelling import Scores, label_file, load_scores, read_labelled
 from innercouncil.app.mode_comparison import Sides, compare_modes, load_comparison
 from innercouncil.app.model_labelling import Helper, ModelLabelReport, improve_labels
-from innercouncil.app.modes_file import embedder_of, load_modes, save_modes
+from innercouncil.app.modes_file import MappedModes, embedder_of, load_modes, save_modes
+from innercouncil.app.persona_files import discovery_of, persona_files, write_persona_files
 from innercouncil.app.settings import Settings
 from innercouncil.app.structure import Group, apply_structure, overlay
 from innercouncil.discovery.cluster import MIN_MESSAGES, Modes, find_modes, leak
@@ -33,22 +33,18 @@ from innercouncil.discovery.map2d import project
 from innercouncil.discovery.model_labels import prompt_version
 from innercouncil.discovery.personas import Inputs, build_personas
 from innercouncil.discovery.redaction import Redactor
-from innercouncil.discovery.verdict import verdict_of
 from innercouncil.model.conversation import ImportReport
 from innercouncil.model.errors import DeclinedError, NothingToDiscoverError, UsageError
 from innercouncil.model.facets import ModeComparison
 from innercouncil.model.persona import (
-    ClusterAnalysis,
     Discovery,
-    MapPoint,
     Persona,
-    RedactionReport,
 )
 from innercouncil.model.ports import Watcher
 from innercouncil.readers.registry import read_messages
 from innercouncil.reporting.page import render_report
 from innercouncil.store import database
-from innercouncil.store.workspace import Workspace, disk_errors, fingerprint, writing
+from innercouncil.store.workspace import Workspace, fingerprint, writing
 
 STAGES: Final = ("read", "label", "embed", "cluster", "personas", "report")
 MAP_POINTS: Final = 5000
@@ -232,10 +228,8 @@ class _Run:
                 bootstraps=s.bootstraps, sample=s.profile.sample, progress=progress,
             )  # fmt: skip
             points, at = _single_threaded(project)(evidence.matrix, modes.labels, MAP_POINTS, s.seed)
-            save_modes(
-                self.ws, modes, points, at, _leaks(modes, scores),
-                embedder=self.embedder.embedder.name if self.embedder else "",
-            )  # fmt: skip
+            found = MappedModes(modes, points, at, _leaks(modes, scores))
+            save_modes(self.ws, found, embedder=self.embedder.embedder.name if self.embedder else "")
 
     def facets(self) -> None:
         """Conversations -> their facets' groups, where the settings want them; else those of an earlier run that still hold."""
@@ -272,14 +266,14 @@ class _Run:
             f"The workspace {self.ws.root} is incomplete; run `innercouncil discover EXPORT` again."
         )
 
-    def _modes(self) -> tuple[Modes, npt.NDArray[np.float32], npt.NDArray[np.int32], dict[str, float]]:
+    def _modes(self) -> MappedModes:
         """The modes that personas are made of: the default's, or the facets' groups."""
         if self.settings.modes == "labels" or self._facets is None:
             return load_modes(self.ws)
         s, evidence, seed = self.scores, self._full_evidence(), self.settings.seed
         modes, _ = message_modes(self._facets, s.conversations, evidence, seed)
         points, at = _single_threaded(project)(evidence.matrix, modes.labels, MAP_POINTS, seed)
-        return modes, points, at, _leaks(modes, s)
+        return MappedModes(modes, points, at, _leaks(modes, s))
 
     def personas(self) -> None:
         """Modes and texts -> personas, prompts, per-persona files, with the person's changes applied."""
@@ -287,10 +281,11 @@ class _Run:
         parts = {"cluster": self.prints["cluster"], "tokens": self.settings.prompt_tokens, "changes": changes}
         if self.settings.modes == "facets":
             parts[FACETS] = self.prints[FACETS]
-        with self._stage("personas", self._persona_outputs, **parts) as progress:
+        with self._stage("personas", lambda: persona_files(self.ws), **parts) as progress:
             if progress is None:
                 return
-            modes, points, at, leaks = self._modes()
+            found = self._modes()
+            modes = found.modes
             scores = self.scores
             inputs = Inputs(scores.ids, scores.conversations.tolist(), scores.counts, scores.labels, scores.languages)
             by_model = self._facets is not None and self.settings.modes == "facets"
@@ -306,8 +301,11 @@ class _Run:
                 built = self._build(inputs, modes, groups, redactor, progress)
             offline = overlay(built, [c for c in changes if c.action not in ("edit", "choose")])
             generated = overlay(built, [c for c in changes if c.action != "edit"])
-            discovery = self._discovery(overlay(built, changes), modes, points, at, leaks, redactor.report())
-            self._write_persona_files(discovery, modes, generated)
+            discovery = discovery_of(
+                overlay(built, changes), found._replace(modes=modes), scores, requested=self.settings.clusters, seed=self.settings.seed,
+                settings=self._analysis_settings(), redaction=redactor.report(),
+            )  # fmt: skip
+            write_persona_files(self.ws, discovery, modes, generated)
             self.ws.write_json(self.ws.offline_personas, {p.slug: p for p in offline})
 
     def _full_evidence(self) -> Evidence:
@@ -339,88 +337,11 @@ class _Run:
             for p, g in zip(built, groups, strict=True)
         ]
 
-    def _discovery(
-        self, personas: Sequence[Persona], modes: Modes, points: npt.NDArray[np.float32], at: npt.NDArray[np.int32],
-        leaks: dict[str, float], redaction: RedactionReport,
-    ) -> Discovery:  # fmt: skip
-        s = self.scores
-        slugs = [p.slug for p in personas]
-        slug_at: list[str | None] = [slugs[c] if c >= 0 else None for c in modes.labels.tolist()]
-        dropped = int((modes.labels < 0).sum()) - modes.outliers - modes.empty
-        reasons = {
-            "far from every mode": modes.outliers,
-            "no words of your own, and no message around it": modes.empty,
-            "in a persona you dropped": max(dropped, 0),
-        }
-        analysis = ClusterAnalysis(
-            k=len(personas),
-            requested=self.settings.clusters,
-            found=sum(x >= 0.6 for x in modes.stability),
-            verdict=verdict_of(modes, self.settings.clusters),
-            candidates=modes.candidates,
-            stability={p.slug: p.stability for p in personas},
-            assignments=dict(zip(s.ids, slug_at, strict=True)),
-            unassigned={k: v for k, v in reasons.items() if v},
-            leak=leaks,
-            seed=self.settings.seed,
-            settings=self._analysis_settings(),
-        )
-        topics: dict[str, Counter[str]] = {slug: Counter() for slug in slugs}
-        transitions: dict[str, Counter[str]] = {slug: Counter() for slug in slugs}
-        for row, slug in enumerate(slug_at):
-            if slug is None:
-                continue
-            topics[slug][s.labels["topic"][row]] += 1
-            following = slug_at[row + 1] if row + 1 < len(slug_at) else None
-            if following and s.conversations[row + 1] == s.conversations[row]:
-                transitions[slug][following] += 1
-        return Discovery(
-            personas=tuple(personas),
-            analysis=analysis,
-            map=tuple(
-                MapPoint(s.ids[r], round(float(x), 3), round(float(y), 3), slug_at[r])
-                for r, (x, y) in zip(at.tolist(), points, strict=True)
-            ),
-            redaction=redaction,
-            topic_by_persona={k: dict(v.most_common()) for k, v in topics.items()},
-            transitions={k: dict(v.most_common()) for k, v in transitions.items()},
-        )
-
     def _analysis_settings(self) -> dict[str, Any]:
         settings = {"weights": BLOCK_WEIGHTS, "neighbour_pull": NEIGHBOUR_PULL, "labeller": Labeller.load().version}
         if embedder := embedder_of(self.ws):
             settings |= {"weights": BLOCK_WEIGHTS | {"embedding": EMBEDDING_WEIGHT}, "embedder": embedder}
         return settings | ({"modes": "facets"} if self.settings.modes == "facets" else {})
-
-    def _write_persona_files(self, discovery: Discovery, modes: Modes, generated: Sequence[Persona]) -> None:
-        with disk_errors(self.ws.clusters):
-            wanted = {self._messages_of(p.slug).name for p in discovery.personas}
-            for old in self.ws.clusters.glob("persona_*.jsonl"):
-                if old.name not in wanted:
-                    old.unlink()
-        for c, persona in enumerate(discovery.personas):
-            with writing(self._messages_of(persona.slug)) as out, self.ws.categorized_messages.open("rb") as lines:
-                for row, line in enumerate(lines):
-                    if modes.labels[row] == c:
-                        out.write(line)
-        self.ws.write_json(self.ws.personas_json, discovery.personas)
-        self.ws.write_json(self.ws.cluster_analysis, discovery.analysis)
-        self.ws.write_json(self.ws.generated_prompts, _prompts_of(generated))
-        self.ws.write_json(self.ws.system_prompts, _prompts_of(discovery.personas))
-        self.ws.write_json(self.ws.redactions, discovery.redaction)
-        with writing(self.ws.discovery) as f:
-            f.write(msgspec.json.encode(discovery))
-
-    def _messages_of(self, slug: str) -> Path:
-        return self.ws.clusters / f"persona_{slug}.jsonl"
-
-    def _persona_outputs(self) -> list[Path]:
-        ws = self.ws
-        fixed = [
-            ws.personas_json, ws.cluster_analysis, ws.generated_prompts, ws.system_prompts, ws.offline_personas, ws.redactions,
-            ws.discovery,
-        ]  # fmt: skip
-        return [*fixed, *sorted(ws.clusters.glob("persona_*.jsonl"))]
 
     def report(self) -> None:
         """Everything found -> report.html."""
@@ -445,7 +366,7 @@ class _Run:
         if self._facets is None:
             self.ws.mode_comparison.unlink(missing_ok=True)
             return None
-        s, modes = self.settings, load_modes(self.ws)[0]
+        s, modes = self.settings, load_modes(self.ws).modes
         comparison = compare_modes(
             self.ws, Sides(modes, self._facets), self.scores, self._full_evidence(), used=s.modes, requested=s.clusters,
             personas=discovery.personas, seed=s.seed,
@@ -483,10 +404,6 @@ def _leaks(modes: Modes, scores: Scores) -> dict[str, float]:
         "language": leak(modes.labels, scores.languages),
         "length": leak(modes.labels, np.digitize(scores.counts[:, 0], [2.2, 3.3, 4.4, 5.5]).tolist()),
     }
-
-
-def _prompts_of(personas: Sequence[Persona]) -> dict[str, Any]:
-    return {p.slug: {"name": p.name, "description": p.description, **msgspec.to_builtins(p.prompt)} for p in personas}
 
 
 P = ParamSpec("P")

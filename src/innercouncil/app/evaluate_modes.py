@@ -34,7 +34,7 @@ def evaluate_modes(workspace: Workspace, gold: Path | None = None) -> ModeCompar
         evidence = load_evidence(workspace, scores, embedded=bool(embedder_of(workspace)))
         analysis = discovery.analysis
         return compare_modes(
-            workspace, Sides(load_modes(workspace)[0], facets), scores, evidence, used=way_of(discovery),
+            workspace, Sides(load_modes(workspace).modes, facets), scores, evidence, used=way_of(discovery),
             requested=analysis.requested, personas=discovery.personas, seed=analysis.seed, gold=truth,
         )  # fmt: skip
 

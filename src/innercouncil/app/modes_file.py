@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 import numpy as np
 import numpy.typing as npt
@@ -26,19 +28,31 @@ class _ModesInfo(msgspec.Struct, omit_defaults=True):
     """Name of the embedder whose block was part of the evidence."""
 
 
-def save_modes(
-    workspace: Workspace, modes: Modes, points: FloatArray, at: IntArray, leaks: dict[str, float], *, embedder: str = ""
-) -> None:
-    """Write the modes, the map's `points` of the rows `at`, and what else the modes could be."""
+class MappedModes(NamedTuple):
+    """The modes, their map, and what else they could be."""
+
+    modes: Modes
+    points: FloatArray
+    """Places on the map, shape (points, 2), of the messages `rows`."""
+    rows: IntArray
+    leaks: dict[str, float]
+    """How much of the modes topic, language or length alone would say (`innercouncil.discovery.cluster.leak`)."""
+
+
+def save_modes(workspace: Workspace, found: MappedModes, *, embedder: str = "") -> None:
+    """Write the modes with what belongs to them."""
+    modes = found.modes
     info = _ModesInfo(
-        modes.stability, modes.candidates, modes.chosen, modes.why, modes.outliers, modes.empty, leaks, embedder
+        modes.stability, modes.candidates, modes.chosen, modes.why, modes.outliers, modes.empty, found.leaks, embedder
     )  # fmt: skip
     with writing(workspace.modes) as f:
-        np.savez(f, labels=modes.labels, centres=modes.centres, margin=modes.margin, map_points=points, map_rows=at)
+        np.savez(
+            f, labels=modes.labels, centres=modes.centres, margin=modes.margin, map_points=found.points, map_rows=found.rows
+        )  # fmt: skip
     workspace.write_json(workspace.modes_info, info)
 
 
-def load_modes(workspace: Workspace) -> tuple[Modes, FloatArray, IntArray, dict[str, float]]:
+def load_modes(workspace: Workspace) -> MappedModes:
     """What `save_modes` wrote."""
     info = _info(workspace)
     with np.load(workspace.modes, allow_pickle=False) as z:
@@ -46,7 +60,7 @@ def load_modes(workspace: Workspace) -> tuple[Modes, FloatArray, IntArray, dict[
             z["labels"], z["centres"], z["margin"], info.stability, info.candidates, info.chosen, info.why,
             info.outliers, info.empty,
         )  # fmt: skip
-        return modes, z["map_points"], z["map_rows"], info.leak
+        return MappedModes(modes, z["map_points"], z["map_rows"], info.leak)
 
 
 def embedder_of(workspace: Workspace) -> str:
