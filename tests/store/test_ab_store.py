@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from pathlib import Path
 
 import pytest
 
 from innercouncil.model.ab import AbTest, SideAnswer, Trial, Variant
 from innercouncil.model.council import Worker
-from innercouncil.model.errors import AbTestNotFoundError, UsageError
+from innercouncil.model.errors import AbTestNotFoundError, UsageError, WorkspaceError
 from innercouncil.store.ab_tests import AbStore
 from innercouncil.store.database import MIGRATIONS, Database
 
@@ -106,6 +108,23 @@ def test_nothing_of_a_deleted_test_is_left_on_disk(file: Path) -> None:
     with pytest.raises(AbTestNotFoundError):
         store.trials("t")
     assert database.reading().__enter__().execute("SELECT count(*) FROM ab_trial").fetchone()[0] == 0
+    database.close()
+    assert all(SECRET.encode() not in p.read_bytes() for p in file.parent.iterdir())
+
+
+def test_a_test_deleted_while_another_program_reads_is_gone_and_that_is_told(file: Path) -> None:
+    database = Database(file)
+    store = AbStore(database)
+    store.add(test_of())
+    store.put("t", pair(1))
+    with database.reading() as db:
+        db.execute("PRAGMA busy_timeout=50")
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT count(*) FROM ab_test").fetchone()
+        with pytest.raises(WorkspaceError, match="It is deleted, but"):
+            store.delete("t")
+        assert store.all() == []
     database.close()
     assert all(SECRET.encode() not in p.read_bytes() for p in file.parent.iterdir())
 

@@ -92,10 +92,9 @@ class AbStore:
             db.execute("UPDATE ab_test SET stopped_at = ? WHERE id = ? AND stopped_at IS NULL", (_now(), number))
 
     def delete(self, name: str) -> None:
-        """Delete the test with all its texts. Raises AbTestNotFoundError."""
-        with self._db.transaction() as db:
+        """Delete the test with all its texts. Raises AbTestNotFoundError, and WorkspaceError as `Database.deletion` does."""
+        with self._db.deletion() as db:
             db.execute("DELETE FROM ab_test WHERE id = ?", (_get(db, name)[0],))
-        self._db.wipe()
 
 
 _SELECT = "SELECT id, name, made_at, stopped_at, body, questions FROM ab_test "

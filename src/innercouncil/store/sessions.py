@@ -210,16 +210,15 @@ class SessionStore:
     def delete(self, session: str) -> None:
         """Delete a session and its follow-ups for real: their bytes are overwritten in the file.
 
-        Raises SessionNotFoundError.
+        Raises SessionNotFoundError, and WorkspaceError as `Database.deletion` does.
         """
-        with self._db.transaction() as db:
+        with self._db.deletion() as db:
             for each in (session, *_followups(db, session)):
                 number = _number(db, each)
                 db.execute("DELETE FROM session_text WHERE rowid = ?", (number,))
                 db.execute("DELETE FROM session WHERE number = ?", (number,))
             # The index only marks its words as deleted; merging its parts leaves them out.
             db.execute("INSERT INTO session_text (session_text) VALUES ('optimize')")
-        self._db.wipe()
 
     def export(self, session: str) -> bytes:
         """The session as JSON, to be read by `import_session`."""
