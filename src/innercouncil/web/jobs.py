@@ -16,6 +16,7 @@ from innercouncil.model.errors import InnerCouncilError, UsageError
 from innercouncil.web.http import LOG
 
 KEPT = 20
+_STOPPED = "You stopped it; started again, it goes on where it was."
 
 Kind = Literal["import", "personas", "model", "writing", "ab", "tuning"]
 
@@ -61,7 +62,8 @@ class Jobs:
         self.check_free()
         job = Job(id=secrets.token_hex(8), kind=kind)
         self._jobs = dict([*self._jobs.items(), (job.id, job)][-KEPT:])
-        watcher = self._watchers[job.id] = JobWatcher(job)
+        watcher = JobWatcher(job, in_thread=not inspect.iscoroutinefunction(work))
+        self._watchers[job.id] = watcher
 
         async def run() -> None:
             try:
@@ -71,7 +73,7 @@ class Jobs:
                     await asyncio.to_thread(work, watcher)
                 job.state = "done"
             except asyncio.CancelledError:
-                job.problem, job.state = "You stopped it; started again, it goes on where it was.", "failed"
+                job.problem, job.state = _STOPPED, "failed"
             except InnerCouncilError as error:
                 job.problem, job.state = str(error), "failed"
             except Exception as error:
@@ -100,12 +102,14 @@ class Jobs:
         if id_ in self._tasks:
             self._tasks[id_].cancel()
 
-    def close(self) -> None:
-        """Stop what can be stopped; a question that is open is answered with no."""
-        for watcher in list(self._watchers.values()):
-            watcher.answer(False)
-        for task in list(self._tasks.values()):
-            task.cancel()
+    async def close(self) -> None:
+        """Stop every job and wait until it has let go: in a thread it ends at its next step."""
+        tasks = list(self._tasks.values())
+        for id_, task in list(self._tasks.items()):
+            self._watchers[id_].stop()
+            if not self._watchers[id_].in_thread:
+                task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def events(self, id_: str) -> AsyncGenerator[tuple[str, Job], None]:
         """The job whenever it changed, until it ends."""
@@ -121,15 +125,26 @@ class Jobs:
             await asyncio.sleep(0.1)
 
 
-class JobWatcher:
-    """Takes a stage's progress into a job."""
+class StoppedError(InnerCouncilError):
+    """The app ends, and the job with it."""
 
-    def __init__(self, job: Job) -> None:
-        self._job = job
+
+class JobWatcher:
+    """Takes a stage's progress into a job; once the job was stopped, whatever it is told raises StoppedError."""
+
+    def __init__(self, job: Job, *, in_thread: bool) -> None:
+        self._job, self.in_thread = job, in_thread
         self._answered, self._yes = threading.Event(), False
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        """End the job at its next step; a question that is open is answered with no."""
+        self._stopped.set()
+        self.answer(False)
 
     def ask(self, question: str) -> bool:
         """Wait, in the job's thread, for the person's yes or no."""
+        self._go_on()
         self._job.question = question
         self._answered.wait()
         self._answered.clear()
@@ -143,19 +158,27 @@ class JobWatcher:
 
     def note(self, text: str) -> None:
         """Say something beside the bar."""
+        self._go_on()
         self._job.note = text
 
     def stage(self, title: str, *, done: bool) -> Callable[[int, int], None]:
         """A stage begins."""
+        self._go_on()
         job = self._job
         job.stage = next((name for name, t in TITLES.items() if t == title), "")
         job.title, job.done, job.total = title, int(done), 1
 
         def update(at: int, total: int) -> None:
+            self._go_on()
             job.done, job.total = at, max(total, 1)
 
         return update
 
     def at(self, title: str, done: int, total: int) -> None:
         """Say how far it is, in one go."""
+        self._go_on()
         self._job.title, self._job.done, self._job.total = title, done, max(total, 1)
+
+    def _go_on(self) -> None:
+        if self._stopped.is_set():
+            raise StoppedError(_STOPPED)
