@@ -6,7 +6,7 @@ import ast
 from pathlib import Path
 
 import innercouncil
-from innercouncil.app.backends import KEY_VARIABLES
+from innercouncil.app.backends import HOST_VARIABLES, KEY_VARIABLE
 from innercouncil.app.council_settings import CouncilSettings
 from innercouncil.app.settings import PROFILES, Settings
 from innercouncil.app.tune_gates import GateSettings
@@ -33,9 +33,9 @@ TABLES = (
 VARIABLES = {
     "INNERCOUNCIL_MODELS": "folder of the models fetched for the built-in llama.cpp; by default `models` in the workspace",
     "INNERCOUNCIL_REGISTRY": "address of a mirror of Ollama's registry that `innercouncil models pull` fetches from",
-    "INNERCOUNCIL_API_KEY": "key for whatever model is asked, before any other",
-    "ANTHROPIC_API_KEY": "key for Anthropic",
-    "OPENAI_API_KEY": "key for OpenAI-compatible servers",
+    "INNERCOUNCIL_API_KEY": "key for every host that has none of its own in the keyring, and for servers on this machine",
+    "ANTHROPIC_API_KEY": "key for api.anthropic.com, and for no other host",
+    "OPENAI_API_KEY": "key for api.openai.com, and for no other host",
     "OLLAMA_HOST": "where Ollama listens, as Ollama itself reads it; by default 127.0.0.1:11434",
     "OLLAMA_MODELS": "folder where Ollama keeps its models, which are found there also while it does not run",
     "HF_HOME": "cache of published weights that `innercouncil tune` looks into",
@@ -65,7 +65,7 @@ def _profiles() -> str:
 
 def read_variables() -> set[str]:
     """Names of the environment variables that the package reads."""
-    found = {name for names in KEY_VARIABLES.values() for name in names}
+    found = {KEY_VARIABLE, *HOST_VARIABLES.values()}
     for file in Path(innercouncil.__path__[0]).rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             key = _key(node)

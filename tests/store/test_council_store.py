@@ -245,10 +245,41 @@ def test_pages_follow_each_other_without_gap(database: Database) -> None:
 def test_retrying_a_worker_takes_back_what_came_of_its_answer_only(database: Database) -> None:
     store = SessionStore(database)
     session = hold(store)
+    store.vote(session, [[0, 1], [2]], blind=True)
+    assert store.page().sessions[0].winner == "W2"
     record = store.reopen(session, without_seat=1)
     assert [a.seat for a in record.answers] == [0, 2]
+    assert (record.ballots, record.tallies, record.syntheses, record.votes) == ((), (), (), ())
+    assert (record.status, store.page().sessions[0].winner) == ("running", "")
+
+
+def test_reopened_it_forgets_what_failed_in_parts_that_have_no_final_answer_yet(database: Database) -> None:
+    store = SessionStore(database)
+    session = hold(store)
+    for part, status in (("council", "failed"), ("samples", "empty"), ("samples", "refused")):
+        seat = 3 + (status == "refused")
+        store.record(session, Answered(Answer(part=part, seat=seat, round=0, text="", status=status, timing=NOW)))  # type: ignore[arg-type]
+    kept = store.get(session)
+    record = store.reopen(session)
+    assert [(a.part, a.status) for a in record.answers if a.seat >= 3] == [
+        ("council", "failed"),
+        ("samples", "refused"),
+    ]
+    assert (record.ballots, record.tallies, record.syntheses) == (kept.ballots, kept.tallies, kept.syntheses)
+    store.record(session, Synthesised(Synthesis(part="council", text="", status="failed", timing=NOW)))
+    record = store.reopen(session)
+    assert {a.status for a in record.answers} == {"ok", "refused"}
     assert (record.ballots, record.tallies, record.syntheses) == ((), (), ())
-    assert record.status == "running"
+
+
+def test_a_running_session_is_reopened_only_when_its_owner_is_gone(database: Database) -> None:
+    store = SessionStore(database)
+    session = store.begin(council(), owner="one")
+    with pytest.raises(UsageError, match="another innercouncil process"):
+        store.reopen(session, owner="two", alive=lambda owner: owner == "one")
+    assert store.running() == [(session, "one")]
+    store.reopen(session, owner="two", alive=lambda owner: owner != "one")
+    assert store.running() == [(session, "two")]
 
 
 def test_a_database_of_the_first_version_is_carried_over(tmp_path: Path) -> None:

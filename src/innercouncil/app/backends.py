@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from innercouncil.llm.embedded import EmbeddedHost, EmbeddedServer
     from innercouncil.llm.ollama import Ollama
 
-KEY_VARIABLES: Final = {
-    "anthropic": ("INNERCOUNCIL_API_KEY", "ANTHROPIC_API_KEY"),
-    "openai": ("INNERCOUNCIL_API_KEY", "OPENAI_API_KEY"),
-}
+KEY_VARIABLE: Final = "INNERCOUNCIL_API_KEY"
+HOST_VARIABLES: Final = {"api.anthropic.com": "ANTHROPIC_API_KEY", "api.openai.com": "OPENAI_API_KEY"}
+"""Variables that hold the key of one host, and go to no other."""
+_SERVICE: Final = "innercouncil"
 _SETTING: Final = "council"
 
 
@@ -284,7 +284,7 @@ class Backends:
 
             context = 2 * s.context_tokens if synthesizer else s.context_tokens
             return OllamaModel(spec.name, url=self.ollama.url, num_ctx=context, keep_alive=s.keep_alive)
-        key = find_key("anthropic" if spec.kind == "anthropic" else "openai", spec.host)
+        key = find_key(spec.host)
         if spec.kind == "anthropic":
             if key is None:
                 raise UsageError(
@@ -332,19 +332,17 @@ def shape_of(spec: ModelSpec) -> Shape | None:
     return KNOWN.get(spec.name) if spec.kind in ("auto", "ollama") else None
 
 
-def find_key(kind: str, host: str) -> str | None:
-    """The API key for a host: from the environment, else from the system's keyring."""
-    names = KEY_VARIABLES[kind] if host else ("INNERCOUNCIL_API_KEY",)
-    for name in names:
-        if os.environ.get(name):
-            return os.environ[name]
-    if not host:
-        return None
-    with contextlib.suppress(Exception):
-        import keyring
+def find_key(host: str) -> str | None:
+    """The API key for a host ("" for this machine): what is kept for that host alone comes before `KEY_VARIABLE`."""
+    if host:
+        if key := os.environ.get(HOST_VARIABLES.get(host, "")):
+            return key
+        with contextlib.suppress(Exception):
+            import keyring
 
-        return keyring.get_password("innercouncil", host)
-    return None
+            if key := keyring.get_password(_SERVICE, host):
+                return key
+    return os.environ.get(KEY_VARIABLE) or None
 
 
 def keep_key(host: str, key: str) -> None:
@@ -353,8 +351,24 @@ def keep_key(host: str, key: str) -> None:
     import keyring.errors
 
     try:
-        keyring.set_password("innercouncil", host, key)
+        keyring.set_password(_SERVICE, host, key)
     except keyring.errors.KeyringError as error:
         raise UsageError(
             f"This system has no keyring that can hold the key ({type(error).__name__}); set INNERCOUNCIL_API_KEY instead."
         ) from error
+
+
+def forget_key(host: str) -> bool:
+    """Take the key for a host out of the system's keyring; False where it holds none. Raises UsageError where there is no
+    keyring.
+    """
+    import keyring
+    import keyring.errors
+
+    try:
+        if keyring.get_password(_SERVICE, host) is None:
+            return False
+        keyring.delete_password(_SERVICE, host)
+    except keyring.errors.KeyringError as error:
+        raise UsageError(f"This system has no keyring that holds keys ({type(error).__name__}).") from error
+    return True

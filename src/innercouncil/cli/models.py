@@ -135,13 +135,18 @@ def allow(host: str, revoke: bool, workspace: Path) -> None:
 
 @models.command(epilog="Example: innercouncil models key api.anthropic.com")
 @click.argument("host")
-def key(host: str) -> None:
+@click.option("--delete", is_flag=True, help="Take the key out of the keyring.")
+def key(host: str, delete: bool) -> None:
     """Keep the API key for HOST in this system's keyring; it is asked for and never shown.
 
     On a server without a keyring set INNERCOUNCIL_API_KEY instead.
     """
-    from innercouncil.app.backends import keep_key
+    from innercouncil.app.backends import forget_key, keep_key
 
+    if delete:
+        said = "Taken out of the keyring." if forget_key(host) else f"The keyring holds no key for {clean(host)}."
+        click.echo(said, err=True)
+        return
     text = click.prompt(f"API key for {clean(host)}", hide_input=True, err=True).strip()
     keep_key(host, text)
     click.echo("Kept in the keyring.", err=True)
