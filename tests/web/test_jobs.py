@@ -16,6 +16,7 @@ import pytest
 from browser import run_app
 
 from conftest import EXAMPLE
+from innercouncil.model.errors import UsageError
 from innercouncil.store.workspace import Workspace
 from innercouncil.web.jobs import Jobs, JobWatcher
 
@@ -97,6 +98,30 @@ def test_an_open_question_is_no_and_a_coroutine_is_cancelled() -> None:
         return said
 
     assert asyncio.run(run()) == ["yes: False", "cancelled"]
+
+
+def test_a_person_stops_a_job_in_a_thread_but_not_a_change_of_their_own() -> None:
+    async def run() -> None:
+        for kind, done in (("import", False), ("personas", True)):
+            jobs, go = Jobs(), threading.Event()
+
+            def work(watcher: JobWatcher, go: threading.Event = go) -> None:
+                go.wait(10)
+                watcher.stage("Reading", done=False)(1, 2)
+
+            job = jobs.start(kind, work)  # type: ignore[arg-type]
+            assert jobs.running() == [job]
+            if done:
+                with pytest.raises(UsageError, match="half-way"):
+                    jobs.cancel(job.id)
+            else:
+                jobs.cancel(job.id)
+            go.set()
+            while jobs.running():
+                await asyncio.sleep(0.001)
+            assert (job.stoppable, job.state) == (not done, "done" if done else "failed")
+
+    asyncio.run(run())
 
 
 def copies(times: int) -> bytes:

@@ -36,6 +36,8 @@ class Job(msgspec.Struct):
     """What the person has to say yes or no to before it goes on."""
     note: str = ""
     """What it took so far."""
+    stoppable: bool = True
+    """Whether a person may stop it: what follows from a change of theirs is done to its end."""
 
 
 class Jobs:
@@ -52,15 +54,19 @@ class Jobs:
             raise UsageError("There is no such job; start it again.")
         return self._jobs[id_]
 
+    def running(self) -> list[Job]:
+        """The jobs that run now."""
+        return [j for j in self._jobs.values() if j.state == "running"]
+
     def check_free(self) -> None:
         """Raises UsageError while a job runs."""
-        if any(j.state == "running" for j in self._jobs.values()):
+        if self.running():
             raise UsageError("Something is being read already; wait until it is done.")
 
     def start(self, kind: Kind, work: Callable[[JobWatcher], Awaitable[None] | None]) -> Job:
         """Run `work`, in a thread unless it is a coroutine function. Raises UsageError while another job runs."""
         self.check_free()
-        job = Job(id=secrets.token_hex(8), kind=kind)
+        job = Job(id=secrets.token_hex(8), kind=kind, stoppable=kind != "personas")
         self._jobs = dict([*self._jobs.items(), (job.id, job)][-KEPT:])
         watcher = JobWatcher(job, in_thread=not inspect.iscoroutinefunction(work))
         self._watchers[job.id] = watcher
@@ -95,21 +101,23 @@ class Jobs:
         self._watchers[id_].answer(yes)
 
     def cancel(self, id_: str) -> None:
-        """Stop fetching a model. Raises UsageError for jobs that cannot be stopped."""
-        job = self.get(id_)
-        if job.kind not in ("model", "ab"):
+        """Stop a job: in a thread at its next step. Raises UsageError for one that goes to its end."""
+        if not self.get(id_).stoppable:
             raise UsageError("This cannot be stopped half-way; it ends by itself.")
-        if id_ in self._tasks:
-            self._tasks[id_].cancel()
+        self._stop(id_)
 
     async def close(self) -> None:
-        """Stop every job and wait until it has let go: in a thread it ends at its next step."""
+        """Stop every job and wait until it has let go."""
         tasks = list(self._tasks.values())
-        for id_, task in list(self._tasks.items()):
+        for id_ in list(self._tasks):
+            self._stop(id_)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _stop(self, id_: str) -> None:
+        if id_ in self._tasks:
             self._watchers[id_].stop()
             if not self._watchers[id_].in_thread:
-                task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+                self._tasks[id_].cancel()
 
     async def events(self, id_: str) -> AsyncGenerator[tuple[str, Job], None]:
         """The job whenever it changed, until it ends."""
@@ -126,7 +134,7 @@ class Jobs:
 
 
 class StoppedError(InnerCouncilError):
-    """The app ends, and the job with it."""
+    """The job was stopped, by the person or with the app."""
 
 
 class JobWatcher:
