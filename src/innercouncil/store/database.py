@@ -503,20 +503,24 @@ def add_change(path: Path, change: Change, *, begins: bool = False) -> None:
             _begin(connection, Made(change, undone=False))
 
 
-def undo_change(path: Path) -> Change | None:
-    """Take back the newest change and return it, None where there is none; it is unfinished until `finish_change`."""
+def undo_change(path: Path, change: Change | None = None) -> Change | None:
+    """Take back the newest change, or the newest that is like `change`, and return it, None where there is none.
+
+    It is unfinished until `finish_change`.
+    """
     if not path.exists():
         return None
     with _connect(path) as connection, _together(connection):
-        row = connection.execute(
-            "SELECT id, action, slug, value, other FROM persona_change ORDER BY id DESC LIMIT 1"
-        ).fetchone()
-        if row is None:
-            return None
-        connection.execute("DELETE FROM persona_change WHERE id = ?", (row[0],))
-        change = Change(action=row[1], slug=row[2], value=row[3], other=row[4])
-        _begin(connection, Made(change, undone=True))
-    return change
+        rows = connection.execute(
+            "SELECT id, action, slug, value, other FROM persona_change ORDER BY id DESC"
+        ).fetchall()
+        for number, *values in rows:
+            found = Change(**dict(zip(("action", "slug", "value", "other"), values, strict=True)))
+            if change in (None, found):
+                connection.execute("DELETE FROM persona_change WHERE id = ?", (number,))
+                _begin(connection, Made(found, undone=True))
+                return found
+    return None
 
 
 def unfinished(path: Path) -> Made | None:
