@@ -18,7 +18,8 @@ import threading
 import time
 from pathlib import Path
 
-BUILD = Path(__file__).resolve().parents[2] / "shared" / "data" / "build_export.py"
+from public_data import build
+
 DECODE = "import msgspec,sys,time;t=time.perf_counter();msgspec.json.decode(open(sys.argv[1],'rb').read());print(time.perf_counter()-t)"
 
 
@@ -81,11 +82,7 @@ def main() -> int:
         export = args.export
         if export is None:
             export = Path(folder) / "conversations.json"
-            subprocess.run(
-                [sys.executable, str(BUILD), "mix", str(export), "--scale", str(args.scale)],
-                check=True,
-                stdout=subprocess.DEVNULL,
-            )
+            build("mix", export, "--scale", args.scale)
         runs = [once(export) for _ in range(args.runs)]
         decode = None
         if export.stat().st_size < 400e6:

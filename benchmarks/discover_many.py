@@ -21,7 +21,7 @@ import tempfile
 import time
 from pathlib import Path
 
-BUILD = Path(__file__).resolve().parents[2] / "shared" / "data" / "build_export.py"
+from public_data import build
 
 
 def timed(*commands: list[str]) -> tuple[float, float, str]:
@@ -34,11 +34,10 @@ def timed(*commands: list[str]) -> tuple[float, float, str]:
     return seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, out
 
 
-def build(folder: Path, exports: int, scale: float) -> list[Path]:
+def build_all(folder: Path, exports: int, scale: float) -> list[Path]:
     files = [folder / f"person-{n:03}.json" for n in range(exports)]
     for seed, file in enumerate(files):
-        command = [sys.executable, str(BUILD), "mix", str(file), "--scale", str(scale), "--seed", str(seed)]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        build("mix", file, "--scale", scale, "--seed", seed)
     return files
 
 
@@ -76,7 +75,7 @@ def main() -> int:
     rounds, plan = [], ""
     with tempfile.TemporaryDirectory() as folder:
         (source := Path(folder) / "in").mkdir()
-        files = build(source, args.exports, args.scale)
+        files = build_all(source, args.exports, args.scale)
         size = sum(f.stat().st_size for f in files) / 1e6
         for number in range(args.rounds):
             with tempfile.TemporaryDirectory(dir=folder) as scratch:

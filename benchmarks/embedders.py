@@ -23,13 +23,13 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import adjusted_rand_score
 
-from discover import BUILD
 from gold import discovered, gold_exports
 from innercouncil.discovery.embedding import TEXT_CHARS
 from innercouncil.llm.embedders.select import open_folder, parse_embedder
 from innercouncil.model.conversation import ImportReport
 from innercouncil.model.duplicates import near_key
 from innercouncil.readers.registry import read_messages
+from public_data import build
 
 
 def agreement(export: Path, labels: Path, embedder: str | None) -> tuple[float, int]:
@@ -60,7 +60,7 @@ def compare(seeds: int, others: list[tuple[Path, Path]], embedders: list[str | N
 def reference_texts(folder: Path, limit: int | None) -> list[str]:
     """What the stage would embed of the reference export."""
     export = folder / "conversations.json"
-    subprocess.run([sys.executable, str(BUILD), "mix", str(export)], check=True, stdout=subprocess.DEVNULL)
+    build("mix", export)
     messages = read_messages(export, ImportReport(format="", source_name=""))
     texts = (m.voice[:TEXT_CHARS].strip() for m in messages)
     found = list({near_key(t): t for t in texts if t}.values())

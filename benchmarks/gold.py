@@ -27,8 +27,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import adjusted_rand_score, v_measure_score
 
 import minilm
-
-BUILD = Path(__file__).resolve().parents[2] / "shared" / "data" / "build_export.py"
+from public_data import build
 
 
 def discovered(
@@ -73,8 +72,7 @@ def gold_exports(folder: Path, seeds: int) -> list[tuple[Path, Path]]:
     pairs = []
     for seed in range(seeds):
         out = folder / f"gold-seed{seed}.json"
-        command = [sys.executable, str(BUILD), "gold", str(out), "--seed", str(seed)]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        build("gold", out, "--seed", seed)
         pairs.append((out, Path(f"{out}.labels.json")))
     return pairs
 

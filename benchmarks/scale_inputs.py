@@ -6,7 +6,6 @@ import gzip
 import json
 import random
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,8 +30,8 @@ from innercouncil.store.cards import CardStore
 from innercouncil.store.database import Database
 from innercouncil.store.sessions import SessionStore
 from innercouncil.store.workspace import Workspace
+from public_data import DATA, build
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 NOW = Timing(started=0, first_token=1, finished=900)
 SEATS = 5
 LETTERS = "bcdfghklmnprstvw"
@@ -40,8 +39,7 @@ LETTERS = "bcdfghklmnprstvw"
 
 def export(path: Path, scale: float) -> int:
     """The reference export times `scale` (1: 111 MB); returns its bytes."""
-    command = [sys.executable, str(DATA / "build_export.py"), "mix", str(path), "--scale", str(scale)]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    build("mix", path, "--scale", scale)
     return path.stat().st_size
 
 

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,8 +27,8 @@ from innercouncil.evaluation.voice import Delta
 from innercouncil.evaluation.voice_score import Heard, VoiceScore
 from innercouncil.store.workspace import Workspace
 from innercouncil.tuning.dataset import Draft, plain_answer
+from public_data import build
 
-BUILD = Path(__file__).resolve().parents[2] / "shared" / "data" / "build_export.py"
 WORDS = 15
 PIECE = 60
 MOST = 80
@@ -93,7 +91,7 @@ def main() -> None:
         export = args.export
         if export is None:
             export = Path(folder) / "conversations.json"
-            subprocess.run([sys.executable, str(BUILD), "mix", str(export), "--scale", str(args.scale)], check=True, stdout=subprocess.DEVNULL)  # fmt: skip
+            build("mix", export, "--scale", args.scale)
         ws = Workspace(Path(folder) / "data")
         discover_personas(export, ws, Settings(), Quiet())
         discovery = load_discovery(ws)

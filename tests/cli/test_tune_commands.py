@@ -45,7 +45,7 @@ def test_a_check_shows_the_arithmetic_and_what_to_install(folder: Path) -> None:
     assert done.returncode == 1
     # In how many bits depends on the memory of the machine that runs this.
     assert re.search(r"2,774,532,096 numbers x (4|2) bytes", done.stdout)
-    assert 'pip install "innercouncil[tune]"' in done.stdout
+    assert 'uv tool install ".[tune]"' in done.stdout
     assert "not for commercial use" in done.stdout
     data = json.loads(
         run(folder, *TUNE, "check", "--persona", "architect", "--base-model", "qwen2.5:0.5b", "--json").stdout
@@ -71,7 +71,7 @@ def test_training_says_in_one_sentence_what_is_missing(folder: Path) -> None:
     )
     assert done.returncode == 1
     assert done.stderr.startswith("Error: torch, ")
-    assert 'pip install "innercouncil[tune]"' in done.stderr
+    assert 'uv tool install ".[tune]"' in done.stderr
     assert "Traceback" not in done.stderr
     assert not (folder / "loras").exists()
 

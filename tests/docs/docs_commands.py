@@ -120,4 +120,4 @@ def _simple(line: str) -> list[str]:
 
 def typed(text: str) -> str:
     """The command without `uv run` in front, which means: in this project's environment. It is the one that tests."""
-    return re.sub(r"^(?:python3? -m uv|uv) run (?:--group \w+ )?", "", text)
+    return re.sub(r"^(?:python3? -m uv|uv) run (?:--group \w+ |--no-dev )?", "", text)

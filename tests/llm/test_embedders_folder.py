@@ -146,7 +146,7 @@ def test_a_missing_package_says_what_to_install(kind, package, tmp_path):
     command = [sys.executable, "-c", MISSING, f"{kind}:{folder}", package]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert said.startswith("UsageError")
-    assert f"pip install 'innercouncil[{kind}]'" in said
+    assert f'uv tool install ".[{kind}]"' in said
 
 
 def test_nothing_heavy_is_imported_before_an_embedder_is_named():

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 if any(importlib.util.find_spec(p) is None for p in ("torch", "sentence_transformers")):
-    pytest.skip("torch is not installed: pip install 'innercouncil[sentence-transformers]'", allow_module_level=True)
+    pytest.skip("torch is not installed: pip install '.[sentence-transformers]'", allow_module_level=True)
 
 from innercouncil.llm.embedders.select import open_folder, parse_embedder
 from innercouncil.model.errors import BackendError

@@ -152,3 +152,17 @@ def test_a_full_disk_is_called_full(tmp_path):
     with pytest.raises(WorkspaceError, match="the disk is full; free some space"), writing(tmp_path / "x.json") as f:
         f.write(b"x" * 100_000)
     assert os.listdir(tmp_path) == []  # noqa: PTH208
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such rights; a folder there has its parent's")
+def test_other_accounts_cannot_look_into_a_new_workspace(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        Workspace(tmp_path / "by-discovery").prepare()
+        Database(tmp_path / "by-council" / "council.db").close()
+        (tmp_path / "open").mkdir(mode=0o755)
+        Workspace(tmp_path / "open").prepare()
+    finally:
+        os.umask(before)
+    rights = {folder.name: oct(folder.stat().st_mode & 0o777) for folder in tmp_path.iterdir()}
+    assert rights == {"by-discovery": "0o700", "by-council": "0o700", "open": "0o755"}

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 if any(importlib.util.find_spec(p) is None for p in ("torch", "trl", "peft")):
-    pytest.skip('torch is not installed: pip install "innercouncil[tune]"', allow_module_level=True)
+    pytest.skip('torch is not installed: pip install ".[tune]"', allow_module_level=True)
 
 from innercouncil.app.tune_continue import check_continuing
 from innercouncil.app.tune_plan import check_training, jobs_of

@@ -154,7 +154,9 @@ def test_a_check_names_everything_that_stands_in_the_way(tmp_path: Path) -> None
     assert job.output == tmp_path / "loras" / "persona_maker"
     found = check_training(job, Wish(mode="16GB"), nothing)
     packages, memory = found.problems[:2]
-    assert 'torch, peft are not installed: pip install "innercouncil[tune]"' in packages
+    assert (
+        'torch, peft are not installed; type in the project\'s folder: python -m uv tool install ".[tune]"' in packages
+    )
     assert "may be used (free on RAM now)" in memory
     assert "--base-model qwen2.5:" in memory, "a smaller base that fits is named"
     assert check_training(job, Wish(), GPU).problems == ()

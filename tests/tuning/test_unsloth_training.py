@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 if importlib.util.find_spec("unsloth") is None:
-    pytest.skip('unsloth is not installed: pip install "innercouncil[tune]" unsloth', allow_module_level=True)
+    pytest.skip('unsloth is not installed: pip install ".[tune]" unsloth', allow_module_level=True)
 
 from innercouncil.tuning.training import train
 from tiny_base import build_base, write_rows

@@ -28,6 +28,7 @@ from innercouncil.app.many_task import (
 )
 from innercouncil.app.settings import Settings
 from innercouncil.model.errors import InnerCouncilError, UsageError, WorkspaceError
+from innercouncil.model.extras import to_install
 from innercouncil.store.places import LEDGER, Entry, Place
 from innercouncil.store.workspace import disk_errors
 
@@ -103,9 +104,7 @@ def needs_dask() -> None:
         import distributed  # noqa: F401
         import fsspec  # noqa: F401
     except ImportError:
-        raise UsageError(
-            "discover-many needs Dask, which is not installed: pip install 'innercouncil[many]'."
-        ) from None
+        raise UsageError(f"discover-many needs Dask, which is not installed; {to_install('many')}.") from None
 
 
 @contextlib.contextmanager

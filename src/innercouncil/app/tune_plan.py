@@ -13,11 +13,11 @@ import msgspec
 from innercouncil.app.findings import names_of
 from innercouncil.llm.memory import measure_memory
 from innercouncil.model.errors import UsageError
+from innercouncil.model.extras import to_install
 from innercouncil.model.slug import slug_of
 from innercouncil.model.training import BaseModel, DataFacts, Hardware, TrainingCheck, TrainingPlan, Wish
 from innercouncil.store.workspace import Workspace
 from innercouncil.tuning.bases import find_base, smaller_bases
-from innercouncil.tuning.hardware import INSTALL
 from innercouncil.tuning.memory import (
     GIB,
     adapter_parameters,
@@ -128,7 +128,7 @@ def checked(
 def _missing(hardware: Hardware, plan: TrainingPlan) -> list[str]:
     if hardware.missing:
         return [
-            f"{', '.join(hardware.missing)} {'is' if len(hardware.missing) == 1 else 'are'} not installed: {INSTALL}."
+            f"{', '.join(hardware.missing)} {'is' if len(hardware.missing) == 1 else 'are'} not installed; {to_install('tune')}."
         ]
     if plan.quantise == "nf4" and "bitsandbytes" not in hardware.packages:
         return [

@@ -22,8 +22,9 @@ from innercouncil.app.tune_card import GATES, write_card
 from innercouncil.app.tune_plan import checked
 from innercouncil.app.tune_watch import CARD, PID, PROGRESS, find_card, read_progress
 from innercouncil.model.errors import TrainingError, UsageError, WorkspaceError
+from innercouncil.model.extras import to_install
 from innercouncil.model.training import AdapterCard, TrainingCheck, TrainingEvent, TrainingPlan, Wish
-from innercouncil.store.workspace import disk_errors, file_digest, fingerprint, writing
+from innercouncil.store.workspace import disk_errors, file_digest, fingerprint, private_folder, writing
 from innercouncil.tuning.bases import find_base
 from innercouncil.tuning.child import STOPPED
 from innercouncil.tuning.gguf import OutType, write_gguf
@@ -155,7 +156,8 @@ def _complete(output: Path, card: AdapterCard) -> bool:
 @contextlib.contextmanager
 def _held(output: Path) -> Iterator[None]:
     with disk_errors(output):
-        output.mkdir(parents=True, exist_ok=True)
+        private_folder(output.parent)
+        output.mkdir(exist_ok=True)
     lock = filelock.FileLock(output / ".lock")
     try:
         lock.acquire(timeout=0)
@@ -221,7 +223,7 @@ def _run_child(output: Path, run: Path, watch: Watch) -> None:
 def _explained(code: int, failure: TrainingEvent | None) -> TrainingError:
     if failure is not None:
         todo = {
-            "package": ' Install what is missing: pip install "innercouncil[tune]".',
+            "package": f" To install what is missing, {to_install('tune')}.",
             "other": " Run it again: it goes on from its last checkpoint; --refresh begins anew.",
         }.get(failure.reason, "")
         return TrainingError(f"{failure.text}{'' if failure.text.endswith('.') else '.'}{todo}", failure.reason)

@@ -26,7 +26,7 @@ from innercouncil.store.workspace import Workspace
 _DEFAULTS: Final = Settings()
 
 FINDING: Final = (
-    click.option("--clusters", type=click.IntRange(1, 12), help="Force the number of modes (default: found, 3 to 6)."),
+    click.option("--clusters", type=click.IntRange(1, 12), help="Force the number of modes (default: found, 2 to 6)."),
     click.option(
         "--mode", type=click.Choice(list(PROFILES)), default=_DEFAULTS.mode, show_default=True,
         help="Memory of this machine; bounds what the run uses.",

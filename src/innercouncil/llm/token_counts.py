@@ -10,6 +10,7 @@ import httpx
 
 from innercouncil.llm.embedded import EmbeddedServer
 from innercouncil.model.errors import BackendError, UsageError
+from innercouncil.model.extras import to_install
 from innercouncil.model.ports import ChatTurn
 from innercouncil.model.tokens import estimate_tokens
 
@@ -42,9 +43,7 @@ class FileCounter:
         try:
             from tokenizers import Tokenizer
         except ImportError:
-            raise UsageError(
-                "Reading a tokenizer.json needs the package tokenizers: `pip install 'innercouncil[onnx]'`."
-            ) from None
+            raise UsageError(f"Reading a tokenizer.json needs the package tokenizers; {to_install('onnx')}.") from None
         try:
             self._tokenizer: Any = Tokenizer.from_file(str(path))
         except Exception:  # the package raises bare Exception

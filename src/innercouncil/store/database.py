@@ -16,6 +16,7 @@ from innercouncil.model.errors import DamagedError, InnerCouncilError, Workspace
 from innercouncil.model.persona import Change
 from innercouncil.store.backups import back_up, forget_deleted
 from innercouncil.store.database_errors import damaged, trouble
+from innercouncil.store.workspace import private_folder
 
 _CHEAP: Final = 4 << 20
 """Bytes of a database that is looked through whenever it is opened; `doctor` and `backup list` look through any."""
@@ -327,7 +328,7 @@ def _open(path: Path, *, thorough: bool = False) -> sqlite3.Connection:
     # Never by a plain open(): closing it would drop this process's locks on the file, and another process that closes the database
     # would take the write-ahead log away under those who use it (sqlite.org/howtocorrupt.html, 2.2).
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(path.parent)
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
     except (OSError, sqlite3.Error) as error:
         raise WorkspaceError(

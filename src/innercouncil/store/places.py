@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from innercouncil.model.errors import UsageError, WorkspaceError
+from innercouncil.model.extras import to_install
 from innercouncil.store.workspace import FOLDER_SUFFIXES, export_files, writing
 
 LEDGER: Final = ".many"
@@ -41,8 +42,8 @@ class Place:
             self._fs, root = url_to_fs(where)
         except ImportError as error:
             raise UsageError(
-                f"{where} needs a package that is not installed ({error.name or error}): "
-                "pip install 'innercouncil[many]', and for s3:// also s3fs, for gs:// gcsfs, for abfs:// adlfs."
+                f"{where} needs a package that is not installed ({error.name or error}); "
+                f"{to_install('many')}; for s3:// add s3fs (--with s3fs), for gs:// gcsfs, for abfs:// adlfs."
             ) from None
         except ValueError:
             raise UsageError(f"{where} is no address that fsspec knows; e.g. s3://bucket/exports.") from None

@@ -94,6 +94,7 @@ class Workspace:
     def prepare(self) -> None:
         """Make the folders."""
         with disk_errors(self.root):
+            private_folder(self.root)
             for folder in (self.raw_imports, self.all_messages.parent, self.clusters, self.prompts, self.stamps):
                 folder.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=self.stamps).close()  # whether it may be written; a kill leaves nothing
@@ -254,6 +255,15 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
             raise
+
+
+def private_folder(folder: Path) -> None:
+    """Make a folder that other accounts of the machine cannot look into (on Windows as far as Python does so, from 3.12.4).
+
+    One that is there already keeps the rights it has. Raises OSError.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from innercouncil.model.errors import UsageError
+from innercouncil.model.extras import to_install
 from innercouncil.model.training import BaseModel
 
 OutType = Literal["f16", "f32"]
@@ -45,7 +46,7 @@ def write_gguf(adapter: Path, base: BaseModel, out: Path, *, outtype: OutType = 
     try:
         import gguf
     except ImportError:
-        raise UsageError('Writing GGUF needs the package gguf: pip install "innercouncil[tune]".') from None
+        raise UsageError(f"Writing GGUF needs the package gguf; {to_install('tune')}.") from None
     config = _config(adapter)
     kind = {"qwen2": gguf.MODEL_ARCH.QWEN2, "llama": gguf.MODEL_ARCH.LLAMA}[base.architecture]
     names = gguf.get_tensor_name_map(kind, base.shape.layers)

@@ -22,7 +22,6 @@ from innercouncil.model.training import Device, Hardware
 
 NEEDED: Final = ("torch", "transformers", "peft", "trl", "datasets", "accelerate", "gguf")
 OPTIONAL: Final = ("bitsandbytes", "unsloth")
-INSTALL: Final = 'pip install "innercouncil[tune]"'
 PROBE_SECONDS: Final = 180
 """Longest time to import torch from a slow disk and look at the device."""
 

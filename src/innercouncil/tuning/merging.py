@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from innercouncil.model.errors import UsageError
+from innercouncil.model.extras import to_install
 
 MergeType = Literal["q8_0", "f16"]
 Array = npt.NDArray[Any]
@@ -31,7 +32,7 @@ def merge_gguf(base: Path, adapter: Path, out: Path, *, outtype: MergeType = "q8
         import gguf
         from gguf.quants import dequantize, quantize
     except ImportError:
-        raise UsageError('Merging needs the package gguf: pip install "innercouncil[tune]".') from None
+        raise UsageError(f"Merging needs the package gguf; {to_install('tune')}.") from None
     model, lora = _opened(base), _opened(adapter)
     halves = {t.name: t for t in lora.tensors}
     scale = _scale(adapter, lora)

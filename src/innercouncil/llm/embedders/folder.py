@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from innercouncil.model.errors import BackendError, BackendGarbageError, UsageError
+from innercouncil.model.extras import to_install
 from innercouncil.model.ports import Progress
 
 FloatArray = npt.NDArray[np.float32]
@@ -45,8 +46,7 @@ class FolderEmbedder(ABC):
                 )
         if any(importlib.util.find_spec(package) is None for package in self.packages):
             raise UsageError(
-                f"--embedder {self.kind}:DIR needs more than the default install; run "
-                f"`pip install 'innercouncil[{self.kind}]'`."
+                f"--embedder {self.kind}:DIR needs more than the default install; {to_install(self.kind)}."
             )
 
     @property
@@ -102,8 +102,7 @@ class FolderEmbedder(ABC):
             return self._load()
         except ImportError as error:
             raise UsageError(
-                f"A package for --embedder {self.kind}:DIR cannot be imported; run "
-                f"`pip install --force-reinstall 'innercouncil[{self.kind}]'`."
+                f"A package for --embedder {self.kind}:DIR cannot be imported; {to_install(self.kind, again=True)}."
             ) from error
         except Exception as error:
             raise self.damaged("it cannot be loaded") from error
