@@ -99,6 +99,25 @@ def test_questions_are_added_at_the_end_or_as_the_next_one(file: Path) -> None:
     assert store.get("t").questions == ("q1", "now", "q2", "last")
 
 
+def test_a_question_put_first_while_a_pair_is_written_is_the_next_one(file: Path) -> None:
+    store = AbStore(Database(file))
+    store.add(test_of())
+    written = pair(1)
+    AbStore(Database(file)).ask("t", ["now"], next_one=True)
+    store.put("t", written)
+    assert store.get("t").questions == ("q1", "now", "q2")
+
+
+def test_a_question_is_in_a_test_once_and_comes_next_when_it_is_asked_for(file: Path) -> None:
+    store = AbStore(Database(file))
+    store.add(test_of())
+    store.put("t", pair(1))
+    store.ask("t", ["q2", "q3", "q1"])
+    assert store.get("t").questions == ("q1", "q2", "q3")
+    store.ask("t", ["q3", "q1"], next_one=True)
+    assert store.get("t").questions == ("q1", "q3", "q2")
+
+
 def test_nothing_of_a_deleted_test_is_left_on_disk(file: Path) -> None:
     database = Database(file)
     store = AbStore(database)
