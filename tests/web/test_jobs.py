@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -159,3 +160,17 @@ def test_ctrl_c_ends_an_import_half_way_with_all_its_processes(tmp_path: Path, w
     assert workspace.stamp("read") is not None
     assert workspace.stamp("report") is None, "it did not go on to the end"
     assert not list((workspace.stamps / "uploads").glob("*"))
+
+
+def test_the_processes_of_a_killed_command_end_too(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_bytes(copies(60))
+    command = [sys.executable, "-m", "innercouncil", "discover", "x.json", "--workspace", "data"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while len(family := psutil.Process(process.pid).children(recursive=True)) < 3:  # workers and what tracks them
+            assert process.poll() is None, "it ended before it labelled"
+            time.sleep(0.02)
+        time.sleep(0.5)
+        process.kill()
+        process.wait(20)
+    _, alive = psutil.wait_procs(family, timeout=20)
+    assert alive == []

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -148,10 +151,7 @@ def _labelled_batches(source: Path, workers: int, size: int) -> Generator[_Batch
         yield from map(_label_batch, encoded)
         return
     context = multiprocessing.get_context("spawn")
-    # Ctrl-C in a terminal reaches the workers too; they end with the pool, and say nothing.
-    with ProcessPoolExecutor(
-        workers, mp_context=context, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
-    ) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker) as pool:
         waiting: list[Future[_Batch]] = []
         try:
             for data in encoded:
@@ -161,8 +161,22 @@ def _labelled_batches(source: Path, workers: int, size: int) -> Generator[_Batch
             for future in waiting:
                 yield future.result()
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            # Waited for: a process that ends before its pool would leave workers that wait for it for ever.
+            pool.shutdown(cancel_futures=True)
             raise
+
+
+def _begin_worker() -> None:
+    """Leave Ctrl-C, which reaches the whole terminal, to the process that has the pool, and end when that one was killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
 
 
 def _save_scores(f: IO[bytes], parts: Sequence[_Batch]) -> None:
