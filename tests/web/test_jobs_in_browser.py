@@ -11,10 +11,10 @@ import httpx
 import pytest
 from browser import chromium, run_py
 from playwright.sync_api import Browser, Page, expect
-from scripted_author import serving
 from test_jobs import copies
 
 from innercouncil.app.discover import Outcome
+from scripted_author import serving
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,9 @@ def test_a_question_is_put_again_after_a_reload_and_holds_nothing_up(browser: Br
 
 def test_an_import_goes_on_in_sight_and_can_be_stopped_from_any_page(browser: Browser, address: str) -> None:
     export = {"content-type": "application/octet-stream"}
-    job = httpx.post(f"{address}/api/imports", params={"filename": "x.json"}, content=copies(40), headers=export, timeout=60)
+    job = httpx.post(
+        f"{address}/api/imports", params={"filename": "x.json"}, content=copies(40), headers=export, timeout=60
+    )
     while httpx.get(f"{address}/api/jobs/{job.json()['job']}").json()["stage"] != "label":
         time.sleep(0.05)
     page = opened(browser, f"{address}/sessions")

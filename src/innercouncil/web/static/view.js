@@ -46,7 +46,7 @@ export class SessionView {
       await stream("GET", `/api/sessions/${id}/events`, null, (name, data) => { if (!signal?.aborted) this.handle(name, data); }, signal);
     } catch (error) {
       if (signal?.aborted) return;
-      throw error.gone && this.council ? new Error(`${error.message} Start it again and reload this page: what was finished comes back, and Resume goes on.`) : error;
+      throw error.gone && this.council ? new Error(`${error.message} Start it again if not, and reload this page: what was finished comes back, and Resume goes on.`) : error;
     } finally {
       if (!signal?.aborted && !this.status) this.phase.textContent = "";
     }
