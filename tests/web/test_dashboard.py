@@ -261,6 +261,26 @@ def test_a_chart_leads_to_the_sessions_by_keyboard_and_by_mouse(base: str, brows
     assert not watched.problems
 
 
+def test_more_sessions_behind_a_figure_come_once_and_are_there_again_on_the_way_back(
+    base: str, browser: Browser
+) -> None:
+    watched = Watched(browser, base)
+    page = watched.open("/dashboard/sessions?figure=board&board=models")
+    total = int(page.locator("#count").inner_text().split()[0])
+    assert 30 < total <= 60
+    page.evaluate("() => { const more = document.querySelector('#more'); more.click(); more.click(); }")
+    rows = page.locator("#list > li")
+    expect(rows).to_have_count(total)
+    page.wait_for_load_state("networkidle")
+    assert rows.count() == total
+    rows.last.get_by_role("link").click()
+    page.wait_for_url("**/sessions/*")
+    page.go_back()
+    expect(rows).to_have_count(total)
+    expect(page.locator("#csv")).to_have_attribute("href", "/api/dashboard/sessions.csv?figure=board&board=models")
+    assert not watched.problems
+
+
 def test_another_board_is_chosen_and_stands_in_the_address(base: str, browser: Browser) -> None:
     watched = Watched(browser, base)
     page = watched.open("/dashboard")

@@ -74,6 +74,8 @@ class CouncilOptions(msgspec.Struct, frozen=True, kw_only=True):
     own_answers: bool = False
     """An experiment: each voter ranks its own answer too, at a place drawn for the session. The tally leaves it out; ratings
     measure from it how far the judges prefer their own."""
+    blind: bool = False
+    """The app shows no names, and no list tells who won, until the person has voted."""
     in_turn: bool = False
     """One call at a time, and nothing reused from earlier ones. Servers add up numbers in another order when answers are
     written side by side or begin from a stored prompt, so that only this, with the same seed, gives the same words
@@ -319,7 +321,7 @@ class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
     """Its first 300 characters."""
     workers: int
     winner: str
-    """Name of the worker that won, empty where nobody did."""
+    """Name of the worker that won, empty where nobody did, and while a blind vote is to be given."""
     voted: bool
     """Whether the person voted."""
     snippet: str = ""

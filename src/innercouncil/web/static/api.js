@@ -3,13 +3,15 @@
 async function answer(response) {
   if (response.status === 204) return null;
   const data = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Error(data.error || `The server answered ${response.status}.`);
+  if (!response.ok) throw Object.assign(new Error(data.error || `The server answered ${response.status}.`), { status: response.status });
   return data;
 }
 
+const gone = () => Object.assign(new Error("innercouncil does not answer; is it still running?"), { gone: true });
+
 async function call(method, path, options) {
   let response;
-  try { response = await fetch(path, { method, ...options }); } catch { throw new Error("innercouncil does not answer; is it still running?"); }
+  try { response = await fetch(path, { method, ...options }); } catch { throw gone(); }
   return response;
 }
 
@@ -20,15 +22,15 @@ export const remove = async (path) => answer(await call("DELETE", path));
 export const upload = async (path, file) =>
   answer(await call("POST", path, { headers: { "Content-Type": "application/octet-stream" }, body: file }));
 
-/** Server-sent events of a POST or GET: handle(name, data) for each. */
-export async function stream(method, path, body, handle) {
+/** Server-sent events of a POST or GET: handle(name, data) for each, until the end or until `signal` is aborted. */
+export async function stream(method, path, body, handle, signal) {
   const options = body ? { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) } : {};
-  const response = await call(method, path, options);
+  const response = await call(method, path, { ...options, signal });
   if (!response.ok) return answer(response);
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let held = "";
   for (;;) {
-    const { value, done } = await reader.read();
+    const { value, done } = await reader.read().catch(() => { throw gone(); });
     if (done) return null;
     held += value;
     const blocks = held.split("\n\n");

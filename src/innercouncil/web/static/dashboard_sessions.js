@@ -1,32 +1,28 @@
 import { $, day, guard, h } from "./dom.js";
 import { get } from "./api.js";
 import { many, patient } from "./figures.js";
-
-let next = null;
-const given = () => new URLSearchParams(location.search);
+import { given, paged } from "./paged.js";
 
 function row({ session: s, said }) {
   const facts = [day(s.created_at), s.winner && `first in the models' eyes: ${s.winner}`, said];
   return h("li", { class: "card" }, h("h2", { class: "question" }, h("a", { href: `/sessions/${s.id}` }, s.question)), h("p", { class: "quiet" }, facts.filter(Boolean).join(" · ")));
 }
 
-const load = guard(async (more) => {
-  const asked = given();
-  if (more) asked.set("before", next);
-  const page = await patient($("list").parentElement, "Looking for the sessions", get(`/api/dashboard/sessions?${asked}`));
+const list = paged($("more"), (limit, before) => {
+  const asked = new URLSearchParams([...given(), ["limit", limit], ...(before ? [["before", before]] : [])]);
+  return patient($("list").parentElement, "Looking for the sessions", get(`/api/dashboard/sessions?${asked}`));
+}, (page, more) => {
   $("heading").textContent = page.title;
   document.title = `${page.title} · innercouncil`;
   $("count").textContent = page.total ? many(page.total, "session") : "No session is behind this figure.";
   $("note").textContent = page.note;
   const rows = page.sessions.map(row);
   $("list").append(...rows);
-  next = page.next;
-  $("more").hidden = !next;
   if (more && rows.length) rows[0].querySelector("a").focus();
 });
 
 $("csv").href = `/api/dashboard/sessions.csv?${given()}`;
 const back = new URLSearchParams([...given()].filter(([name]) => ["board", "topic"].includes(name)));
 $("back").href = `/dashboard${back.size ? `?${back}` : ""}`;
-$("more").addEventListener("click", () => load(true));
-load(false);
+$("more").addEventListener("click", guard(list.more));
+guard(list.again)();

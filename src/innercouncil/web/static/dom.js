@@ -21,9 +21,13 @@ export const prose = (text) => String(text).split(/`([^`]+)`/).map((part, i) => 
 export const colour = (seat) => `var(--p${seat % 6})`;
 export const day = (iso) => new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" }).format(new Date(iso));
 
+/** Take back what was said of an earlier action; notices of the page itself stay. */
+export const unsay = () => $("notices").querySelectorAll("[role]").forEach((notice) => notice.remove());
+
 export function say(problem, kind = "bad") {
   const notices = $("notices");
-  notices.replaceChildren(h("p", { class: `notice ${kind}`, role: kind === "bad" ? "alert" : "status" }, prose(problem.message || problem)));
+  unsay();
+  notices.prepend(h("p", { class: `notice ${kind}`, role: kind === "bad" ? "alert" : "status" }, prose(problem.message || problem)));
   notices.scrollIntoView({ block: "nearest" });
 }
 

@@ -1,13 +1,13 @@
-import { $, guard } from "./dom.js";
-import { get, send, stream } from "./api.js";
-import { SessionView } from "./view.js";
+import { $, guard, unsay } from "./dom.js";
+import { send } from "./api.js";
+import { SessionView, lost } from "./view.js";
 
 const id = document.body.dataset.key;
+const stoppable = (on) => { $("stop").hidden = !on; };
 const view = new SessionView($("session"), {
-  onFinished: (status) => view.offer(status),
+  onPhase: () => stoppable(true), // phases are told of a session under way only
+  onFinished: (status) => { stoppable(false); view.offer(status); },
   onRetry: async (seat) => { await send("POST", `/api/sessions/${id}/retry`, { seat }); location.href = `/?session=${id}`; },
 });
-guard(async () => {
-  view.votes = (await get(`/api/sessions/${id}`)).votes;
-  await stream("GET", `/api/sessions/${id}/events`, null, (name, data) => view.handle(name, data));
-})();
+$("stop").addEventListener("click", guard(() => { unsay(); return send("POST", `/api/sessions/${id}/stop`); }));
+guard(() => view.watch(id).catch(lost).finally(() => stoppable(false)))();

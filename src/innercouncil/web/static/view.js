@@ -1,19 +1,27 @@
 // A session on the page: fed with events, live or from the past.
-import { h, colour, ask as question, guard, say } from "./dom.js";
-import { get, send, remove, markdown } from "./api.js";
+import { $, h, ask as question, guard, say, unsay } from "./dom.js";
+import { get, send, stream, remove, markdown } from "./api.js";
+import { table } from "./figures.js";
 
 const WORDS = { answers: "The workers answer", revision: "The workers revise", ballots: "The workers vote", tally: "The votes are counted", synthesis: "The final answer is written" };
 const PARTS = { council: "", alone: "Baseline: the synthesizer alone", samples: "Baseline: plain samples of the model" };
 
+/** Say that a session is not there, if that is what went wrong. */
+export function lost(error) {
+  if (error.status !== 404) throw error;
+  unsay();
+  $("notices").prepend(h("p", { class: "notice bad", role: "alert" }, "There is no such session, or no longer. ", h("a", { href: "/sessions" }, "Sessions"), " shows all there are."));
+}
+
 export class SessionView {
-  constructor(root, { blind = false, onFinished = () => {}, onRetry = () => {} } = {}) {
-    Object.assign(this, { root, blind, onFinished, onRetry });
+  constructor(root, { onPhase = () => {}, onFinished = () => {}, onRetry = () => {} } = {}) {
+    Object.assign(this, { root, onPhase, onFinished, onRetry });
     this.reset();
   }
 
   reset() {
     this.id = null; this.council = null; this.cards = new Map(); this.answers = new Map(); this.ballots = []; this.votes = [];
-    this.tally = null; this.finals = {};
+    this.tally = null; this.finals = {}; this.sources = null; this.samples = null; this.status = null;
     this.question = h("p", { class: "quoted" });
     this.facts = h("p", { class: "quiet" });
     this.phase = h("p", { class: "quiet", "aria-live": "polite" });
@@ -27,14 +35,41 @@ export class SessionView {
     this.root.replaceChildren(this.question, this.facts, this.phase, this.final, this.provenance, this.grid, this.voting, this.mine, this.baselines, this.actions);
   }
 
+  /** Show a session from its beginning to its end, or until `signal` is aborted. */
+  async watch(id, signal) {
+    this.reset();
+    this.id = id;
+    try {
+      const record = await get(`/api/sessions/${id}`);
+      if (signal?.aborted) return;
+      this.votes = record.votes;
+      await stream("GET", `/api/sessions/${id}/events`, null, (name, data) => { if (!signal?.aborted) this.handle(name, data); }, signal);
+    } catch (error) {
+      if (signal?.aborted) return;
+      throw error.gone && this.council ? new Error(`${error.message} Start it again if not, and reload this page: what was finished comes back, and Resume goes on.`) : error;
+    } finally {
+      if (!signal?.aborted && !this.status) this.phase.textContent = "";
+    }
+  }
+
+  /** Seats whose answers can be voted for. */
+  standing() {
+    return [...this.answers.values()].filter((a) => ["ok", "cut"].includes(a.status)).map((a) => a.seat).sort((a, b) => a - b);
+  }
+
+  /** Whether names are hidden until the vote; where there is nothing to choose from there will be none. */
+  get blind() {
+    return this.council.options.blind && !this.votes.length && !(this.status === "done" && this.standing().length < 2);
+  }
+
   name(seat) {
-    if (this.blind && !this.votes.length) return `Answer ${seat + 1}`;
+    if (this.blind) return `Answer ${seat + 1}`;
     return this.council.workers.find((w) => w.seat === seat)?.name ?? `Seat ${seat + 1}`;
   }
 
   handle(event, data) {
     if (event === "started") { this.id = data.session; this.council = data.council; this.question.textContent = data.council.question; this.describe(); for (const w of data.council.workers) this.slot("council", w.seat, 0); }
-    if (event === "phase") this.phase.textContent = [PARTS[data.part], WORDS[data.name] + " …"].filter(Boolean).join(": ");
+    if (event === "phase") { this.phase.textContent = [PARTS[data.part], WORDS[data.name] + " …"].filter(Boolean).join(": "); this.onPhase(); }
     if (event === "answer_delta") this.slot(data.part, data.seat, data.round).text.append(data.text);
     if (event === "answered") this.answered(data.answer);
     if (event === "voted" && data.ballot.part === "council") { this.ballots.push(data.ballot); this.drawVotes(); }
@@ -96,11 +131,10 @@ export class SessionView {
 
   drawVotes() {
     this.voting.hidden = false;
-    const seats = [...this.answers.values()].filter((a) => ["ok", "cut"].includes(a.status)).map((a) => a.seat).sort((a, b) => a - b);
-    const head = h("tr", {}, h("th", { scope: "col" }, "Voter"), seats.map((s) => h("th", { scope: "col" }, this.name(s))), h("th", { scope: "col" }, "Why"));
-    const rows = this.ballots.map((b) => h("tr", {}, h("th", { scope: "row", title: "Saw: " + b.shown.map((s) => this.name(s)).join(", ") }, this.name(b.voter)),
-      seats.map((s) => h("td", {}, s === b.voter ? "–" : b.ranking.includes(s) ? String(b.ranking.indexOf(s) + 1) : b.abstained ? "" : "last")),
-      h("td", {}, b.abstained ? `Abstained: ${b.abstained}` : b.reason)));
+    const seats = this.standing();
+    const rows = this.ballots.map((b) => [h("span", { title: "Saw: " + b.shown.map((s) => this.name(s)).join(", ") }, this.name(b.voter)),
+      ...seats.map((s) => (s === b.voter ? "–" : b.ranking.includes(s) ? String(b.ranking.indexOf(s) + 1) : b.abstained ? "" : "last")),
+      h("span", { class: "why" }, b.abstained ? `Abstained: ${b.abstained}` : b.reason)]);
     const parts = [h("h2", {}, "Votes")];
     if (this.tally) {
       const t = this.tally;
@@ -114,7 +148,7 @@ export class SessionView {
           h("div", { class: "track", role: "img", "aria-label": `Score ${s.score.toFixed(2)}` }, fill), h("span", {}, s.score.toFixed(2)));
       })));
     }
-    if (rows.length) parts.push(h("details", {}, h("summary", {}, "Ballots: places given by each voter"), h("div", { class: "table" }, h("table", { class: "votes" }, h("thead", {}, head), h("tbody", {}, rows))),
+    if (rows.length) parts.push(h("details", {}, h("summary", {}, "Ballots"), table("Places given by each voter", ["Voter", ...seats.map((s) => this.name(s)), "Why"], rows),
       h("p", { class: "quiet" }, "Nobody ranks the own answer. Names are hidden from voters, and each sees the others in another order (shown when you point at the voter).")));
     this.voting.replaceChildren(...parts);
   }
@@ -156,14 +190,16 @@ export class SessionView {
   }
 
   finished({ status, problem }) {
-    this.phase.textContent = { done: "", stopped: "Stopped. ", failed: "Not finished. " }[status] + (problem || "");
+    this.status = status;
+    if (this.council.options.blind) this.redraw();
+    this.phase.textContent = { done: "", stopped: "Stopped. ", failed: "Not finished. ", running: "It runs in another innercouncil process; reload to see what has come, or resume it if that process has ended." }[status] + (problem || "");
     this.phase.className = status === "failed" ? "bad" : "quiet";
     if (this.answers.size > 1) this.drawMine();
     this.onFinished(status);
   }
 
   drawMine() {
-    const seats = [...this.answers.values()].filter((a) => ["ok", "cut"].includes(a.status)).map((a) => a.seat).sort((a, b) => a - b);
+    const seats = this.standing();
     if (seats.length < 2) return;
     this.mine.hidden = false;
     const last = this.votes.at(-1);
@@ -175,7 +211,7 @@ export class SessionView {
     form.addEventListener("submit", guard(async (event) => {
       event.preventDefault();
       const tiers = seats.map((_, i) => [...form.querySelectorAll("select")].filter((x) => x.value === String(i + 1)).map((x) => Number(x.dataset.seat))).filter((t) => t.length);
-      const vote = await send("POST", `/api/sessions/${this.id}/votes`, { tiers, blind: this.blind && !this.votes.length });
+      const vote = await send("POST", `/api/sessions/${this.id}/votes`, { tiers, blind: this.blind });
       this.votes.push(vote);
       this.redraw();
       this.drawMine();
