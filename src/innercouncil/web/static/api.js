@@ -20,10 +20,10 @@ export const remove = async (path) => answer(await call("DELETE", path));
 export const upload = async (path, file) =>
   answer(await call("POST", path, { headers: { "Content-Type": "application/octet-stream" }, body: file }));
 
-/** Server-sent events of a POST or GET: handle(name, data) for each. */
-export async function stream(method, path, body, handle) {
+/** Server-sent events of a POST or GET: handle(name, data) for each, until the signal aborts it. */
+export async function stream(method, path, body, handle, signal) {
   const options = body ? { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) } : {};
-  const response = await call(method, path, options);
+  const response = await call(method, path, { ...options, signal });
   if (!response.ok) return answer(response);
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let held = "";
