@@ -1,4 +1,4 @@
-"""Simulated judgements against the worth-it meter, looked at after every one: what it says, and how soon.
+"""Simulated sessions against the worth-it meter, looked at after every one: what it says, and how soon.
 
 uv run python benchmarks/simulations_worth.py [--json] [--meters 2000]
 """
@@ -21,13 +21,13 @@ Counts = npt.NDArray[np.int64]
 
 
 class World(NamedTuple):
-    """Judgements as they are simulated, each by itself."""
+    """Sessions as they are simulated, each by itself."""
 
     preferred: float
     """Share of the decided ones in which the council's answer is put first."""
     ties: float
     votes: int
-    """Judgements a meter takes."""
+    """Sessions a meter takes."""
 
 
 WORLDS: dict[str, World] = {
@@ -43,7 +43,7 @@ WORLDS: dict[str, World] = {
 
 
 def judgements(world: World, meters: int, seed: int) -> tuple[Counts, Counts, Counts]:
-    """Wins, losses and ties after each judgement: (meters, votes) each."""
+    """Wins, losses and ties after each session: (meters, votes) each."""
     drawn = np.random.default_rng(seed).random((meters, world.votes))
     decided = 1 - world.ties
     won, tied = drawn < decided * world.preferred, drawn >= decided
@@ -52,7 +52,7 @@ def judgements(world: World, meters: int, seed: int) -> tuple[Counts, Counts, Co
 
 
 def verdicts(wins: Counts, losses: Counts, ties: Counts) -> npt.NDArray[np.int8]:
-    """What the meter says after each judgement, for whole arrays; a test holds it to `innercouncil.evaluation.worth`."""
+    """What the meter says after each session, for whole arrays; a test holds it to `innercouncil.evaluation.worth`."""
     decided = wins + losses
     evidence = log_e(wins, losses) >= -np.log(ALPHA)
     ahead = wins > losses
@@ -71,7 +71,7 @@ def log_e(wins: Counts, losses: Counts, rate: float = 0.5) -> npt.NDArray[np.flo
 def simulate(
     meters: int = 2000, *, fast: bool = False, seed: int = 0, progress: Callable[[int, int], None] = lambda _d, _t: None
 ) -> list[dict[str, Any]]:
-    """A row a world: what the meters say first, whether they ever say yes, and after how many judgements; `fast` for the tests."""
+    """A row a world: what the meters say first, whether they ever say yes, and after how many sessions; `fast` for the tests."""
     rows = []
     for n, (name, world) in enumerate(WORLDS.items()):
         said = verdicts(*judgements(world, 300 if fast else meters, 1000 * seed + n))
@@ -91,7 +91,7 @@ def simulate(
 def report(rows: list[dict[str, Any]]) -> str:
     """The rows as Markdown."""
     lines = [
-        "| council's answer is | judgements | says yes first | says no first | not known at the end | ever says yes | median until it speaks |",
+        "| council's answer is | sessions | says yes first | says no first | not known at the end | ever says yes | median until it speaks |",
         "|---|---|---|---|---|---|---|",
     ]
     for r in rows:

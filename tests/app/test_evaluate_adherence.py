@@ -92,6 +92,17 @@ def test_a_judge_that_says_yes_to_everything_is_reported_and_not_believed(seated
     assert ada.drift.verdict == "not judged"
 
 
+def test_an_answer_said_with_and_without_the_prompt_tells_of_the_judge_once(seated: Workspace) -> None:
+    """A model that heeds no prompt says the same as itself; the judge is asked once about it, and that is one known item."""
+    deaf = Speaker(lambda r: f"Some say {r.turns[-1].content}")
+    judge = reader()
+    report = measured(seated, deaf, judge, questions=14, conversations=0)
+    assert len(judge.requests) == 14
+    assert report.judge is not None
+    assert report.judge.judged == 28
+    assert "too few calls" in report.judge.words
+
+
 def test_a_run_cut_off_goes_on_and_nothing_is_asked_twice(seated: Workspace) -> None:
     settings = {"questions": 6, "conversations": 2, "turns": 4}
     with pytest.raises(BackendUnreachableError):

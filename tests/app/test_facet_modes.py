@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import random
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -14,14 +17,17 @@ from sklearn.metrics import adjusted_rand_score
 from test_model_labelling import INJECTIONS, discover
 
 from conftest import EXAMPLE, Quiet, contents
-from facet_judge import NAMES, TRUTH, Judge, ScriptedHelper, random_phrases, random_words
+from facet_judge import NAMES, TRUTH, Judge, ScriptedHelper, name_for, random_phrases, random_words
+from faulty_server import FaultyServer, beside
 from innercouncil.app.discover import Outcome, discover_personas, rebuild_personas
 from innercouncil.app.evaluate_modes import evaluate_modes
 from innercouncil.app.findings import changed
+from innercouncil.app.helper_model import HelperModel
 from innercouncil.app.settings import Settings
 from innercouncil.model.errors import BackendBusyError, DeclinedError, NothingToDiscoverError, UsageError
 from innercouncil.model.facets import ConversationFacets, FacetHierarchy, ModeComparison
 from innercouncil.model.persona import Change
+from innercouncil.store.database import Database
 from innercouncil.store.workspace import Workspace
 from tiny_model import build_tiny_model
 
@@ -359,3 +365,38 @@ def test_evaluate_modes_tells_it_in_the_terminal_and_as_json(judged, discovered)
     assert [w["way"] for w in json.loads(alone.stdout)["ways"]] == ["labels"]
     wrong = evaluate("--workspace", judged[1], "--gold", judged[1] / "nothing.json")
     assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
+
+
+class QueueingJudge(FaultyServer):
+    """The judge behind a server that writes one answer at a time."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+        self.judge, self.turn = Judge(), asyncio.Lock()
+
+    async def _answer(self, body: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+        async with self.turn:
+            await super()._answer(body, writer)
+
+    def _text(self, body: dict[str, Any], fault: str) -> str:
+        prompt = body["messages"][0]["content"]
+        if "[1] " not in prompt and "<<<group" not in prompt:
+            return "a probe of its speed"
+        return json.dumps(
+            name_for(prompt) if "<<<group" in prompt else self.judge.describe(prompt, random.Random(len(prompt)))
+        )
+
+
+def test_a_backend_that_is_known_to_queue_is_asked_stage_after_stage(own):
+    workspace = Workspace(own)
+    with beside(QueueingJudge()) as server:
+        url = f"http://127.0.0.1:{server.port}/v1"
+        database = Database(workspace.database)
+        database.set(f"at_once:openai:{url}:any", "1")
+        database.close()
+        helper = HelperModel(workspace, f"{url}#any", agrees=lambda offer: True)
+        try:
+            outcome = discover_personas(EXAMPLE, workspace, FACETS, Quiet(), helper)
+        finally:
+            helper.release()
+    assert {p.name for p in outcome.discovery.personas} == set(NAMES.values())

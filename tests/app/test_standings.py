@@ -71,6 +71,13 @@ def test_the_person_and_the_models_have_boards_of_their_own(workspace):
     assert "position" not in {g.name for g in person.gauges}, "where the person saw an answer is not kept"
 
 
+def test_where_what_was_measured_cannot_be_kept_the_boards_are_there_all_the_same(workspace):
+    first = standings(workspace)
+    workspace.answer_styles.unlink()
+    workspace.answer_styles.mkdir()
+    assert standings(workspace) == first
+
+
 def test_what_was_measured_is_kept_and_deleted_sessions_are_gone(workspace):
     first = standings(workspace)
     assert workspace.answer_styles.exists()

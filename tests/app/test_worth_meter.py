@@ -136,6 +136,16 @@ def test_only_models_votes(workspace, database):
     assert "they may like their own kind of answer" in told
 
 
+def test_a_session_judged_by_three_models_is_one_trial(workspace, database):
+    sessions = [hold(database, f"Question {n}?") for n in range(4)]
+    for judge in ("m1", "m2", "m3"):
+        kept(database, sessions, judge)
+    told = shown(workspace)
+    assert told.startswith("Not known yet: only models have judged, and not clearly")
+    assert "of 4 decided, 0 alike; 4 sessions with 12 judgements; evidence 4.4: not known yet" in told
+    assert "A session that several models judged counts once" in told
+
+
 def test_time_and_tokens_are_told_beside_the_verdict(database):
     hold(database)
     costs = {c.part: c for c in meter(database).costs}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from typing import Any
 import pytest
 from test_council_commands import Person, one_sentence
 
+from innercouncil.store.ab_tests import AbStore
+from innercouncil.store.database import Database
 from scripted_author import speaking
 from tiny_model import build_tiny_model
 
@@ -101,6 +104,22 @@ def test_what_cannot_be_tested_is_refused_in_one_sentence(tester: Person) -> Non
     one_sentence(tester.types(*start, "--a", slug, "--b", "x", "--alpha", 0.9, *ask), 2, "alpha is 0.001 to 0.2")
 
 
+def test_a_test_whose_model_cannot_be_read_is_listed_with_its_problem(voter: Person) -> None:
+    home = voter.workspace.parent
+    sides = ("--a-file", home / "alpha.md", "--b-file", home / "beta.md", "--questions", home / "questions.txt")
+    voter.json("ab", "start", "sound", *sides, "--json")
+    with sqlite3.connect(voter.workspace / "council.db") as db:
+        db.execute("UPDATE ab_test SET body = json_set(body, '$.worker_model', 'no model') WHERE name = 'voices'")
+    db.close()
+    sound, bad = voter.json("ab", "list", "--json")
+    assert (sound["name"], "cannot be read" in sound["words"]) == ("sound", False)
+    assert (bad["name"], "cannot be read" in bad["words"]) == ("voices", True)
+    assert voter.json("ab", "vote", "sound", "--json")["number"] == 1
+    assert "model unknown" in voter.types("ab", "status", "voices").stdout
+    one_sentence(voter.types("ab", "vote", "voices", "--json"), 2, "began with no model")
+    assert voter.types("ab", "delete", "voices").returncode == 0
+
+
 class Terminal:
     """A command at a terminal of its own, as a person sits before it."""
 
@@ -148,20 +167,47 @@ ASKS = "q (leave)"
 def voter(tmp_path: Path) -> Iterator[Person]:
     """Someone whose test `voices` compares two typed prompts on three questions."""
     person = Person(tmp_path / "data")
-    for name in ("alpha", "beta"):
-        (tmp_path / f"{name}.md").write_text(f"Be {name}.\n", "utf-8")
-    (tmp_path / "questions.txt").write_text("What first?\nWhy not?\nHow long?\n", "utf-8")
     with speaking(alpha_or_beta) as address:
-        assert person.types("models", "use", "--worker", address, "--lite").returncode == 0
-        person.json(
-            "ab", "start", "voices", "--a-file", tmp_path / "alpha.md", "--b-file", tmp_path / "beta.md", "--questions",
-            tmp_path / "questions.txt", "--json",
-        )  # fmt: skip
+        begins(person, address)
         yield person
+
+
+def begins(person: Person, address: str) -> None:
+    home = person.workspace.parent
+    for name in ("alpha", "beta"):
+        (home / f"{name}.md").write_text(f"Be {name}.\n", "utf-8")
+    (home / "questions.txt").write_text("What first?\nWhy not?\nHow long?\n", "utf-8")
+    assert person.types("models", "use", "--worker", address, "--lite").returncode == 0
+    person.json(
+        "ab", "start", "voices", "--a-file", home / "alpha.md", "--b-file", home / "beta.md", "--questions",
+        home / "questions.txt", "--json",
+    )  # fmt: skip
 
 
 def choice_of_alpha(said: str) -> str:
     return "1" if said.index("I am alpha") < said.index("I am beta") else "2"
+
+
+def test_a_question_typed_while_another_window_writes_a_pair_is_asked_next(tmp_path: Path) -> None:
+    person = Person(tmp_path / "data")
+    typed: list[str] = []
+
+    def answers(body: dict[str, Any]) -> str:
+        if not typed and "Be " in body["messages"][0]["content"]:
+            typed.append("And mine?")
+            database = Database(person.workspace / "council.db")
+            AbStore(database).ask("voices", typed, next_one=True)
+            database.close()
+        return alpha_or_beta(body)
+
+    asked = []
+    with speaking(answers) as address:
+        begins(person, address)
+        for _ in range(4):
+            asked.append(person.json("ab", "vote", "voices", "--json")["question"])
+            assert person.types("ab", "vote", "voices", "--choice", "tie").returncode == 0
+    assert asked[1] == "And mine?"
+    assert sorted(asked) == ["And mine?", "How long?", "What first?", "Why not?"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo terminals there")

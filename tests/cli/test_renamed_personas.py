@@ -90,7 +90,7 @@ COMMANDS: dict[str, tuple[str, int, str]] = {
     "personas edit": ("NAME --file PROMPT", 0, "third-name"),
     "personas rename": ("NAME Fourth", 0, "fourth"),
     "personas merge": ("NAME OTHER --name Both", 0, "Now: "),
-    "personas split": ("NAME", 0, "FIRST-b"),
+    "personas split": ("NAME", 0, "third-name-b"),
     "personas drop": ("NAME", 0, "Now: "),
     "personas write": ("NAME --llm AUTHOR --yes", 0, "third-name: "),
     "personas diff": ("NAME", 2, "No model has written third-name"),

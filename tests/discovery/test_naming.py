@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from innercouncil.discovery.naming import NameParts, name_personas
 from innercouncil.discovery.traits import Trait, rules
 from innercouncil.model.labels import ACTS, TOPICS
-from innercouncil.model.slug import slug_of
+from innercouncil.model.slug import slug_of, suffixed
 
 ADJECTIVES = ("marker:cause", "question:why", "habit:bullets", "tone:warm")
 
@@ -62,6 +62,20 @@ def test_a_name_given_by_the_person_is_not_taken_by_another():
     assert slug_of(first) != slug_of(second)
 
 
+def test_of_given_names_with_one_slug_the_first_stands_and_the_later_are_numbered():
+    long = "The one who always thinks about how to get from here to there again"
+    names = name_personas([parts()] * 5, given=["Maker", "maker!", None, long, f"{long} and again"])
+    assert names[:2] == ["Maker", "maker! 2"]
+    assert names[3:] == [long, "The one who always thinks about how to get from here to 2"]
+
+
+@pytest.mark.parametrize("name", ["Maker", "x" * 80, "日本" * 40, "The one who goes " * 4])
+def test_two_halves_have_two_slugs_and_names_of_at_most_80_characters(name):
+    halves = [suffixed(name, "A"), suffixed(name, "B")]
+    assert len({slug_of(h) for h in halves}) == 2
+    assert all(len(h) <= 80 for h in halves)
+
+
 def test_a_persona_of_nothing_has_a_name():
     (name,) = name_personas([parts()])
     assert name
@@ -97,6 +111,12 @@ def test_names_given_and_names_found_never_have_the_same_slug(rows):
     names = name_personas([p for p, _ in rows], given=[g for _, g in rows])
     assert len({slug_of(n) for n in names}) == len(rows)
     assert all(given in (None, name) for (_, given), name in zip(rows, names, strict=True))
+
+
+@given(st.lists(st.tuples(some_parts, st.none() | st.text(max_size=80)), max_size=8))
+def test_whatever_names_are_given_no_two_have_the_same_slug(rows):
+    names = name_personas([p for p, _ in rows], given=[g for _, g in rows])
+    assert len({slug_of(n) for n in names}) == len(rows)
 
 
 @given(st.lists(some_parts, max_size=6))

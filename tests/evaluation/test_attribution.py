@@ -99,6 +99,27 @@ def test_large_personas_count_no_more_than_small_ones():
     assert always_first.by_persona == (1.0, 0.0)
 
 
+def test_an_interval_of_few_conversations_holds_the_truth_as_often_too():
+    """Eight conversations that differ; the plain percentile interval would hold it in 89%."""
+    drawn = np.random.default_rng(1)
+    inside = 0
+    held = messages(each=16, personas=2, per_conversation=4)
+    for n in range(400):
+        right = {c: drawn.beta(4, 2) for c in {m.conversation for m in held}}
+        picks = [m.persona if drawn.random() < right[m.conversation] else 1 - m.persona for m in held]
+        found = accuracy(marks_of_picks(held, picks), seed=n)
+        inside += found.low <= 2 / 3 <= found.high
+    assert inside >= 0.92 * 400
+
+
+def test_of_two_conversations_a_share_may_be_anything_there_is():
+    held = messages(each=2, personas=2)
+    found = accuracy(marks_of_picks(held, [m.persona for m in held]))
+    assert (found.low, found.high) == (0.0, 1.0)
+    paired = difference("x", marks_of_picks(held, [m.persona for m in held]), marks_of_picks(held, [0] * 4))
+    assert (paired.low, paired.high) == (-1.0, 1.0)
+
+
 def test_one_long_conversation_makes_the_interval_wide():
     many, few = messages(40, per_conversation=1), messages(40, per_conversation=20)
     rng = np.random.default_rng(0)

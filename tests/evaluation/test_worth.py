@@ -55,26 +55,60 @@ def test_the_interval_holds_the_share_and_narrows():
 
 
 def test_a_clear_preference_is_a_yes_and_the_opposite_a_no():
-    assert contest(Count(30, 5, 2), "alone", "person").verdict == "yes"
-    assert contest(Count(5, 30, 2), "alone", "person").verdict == "no"
-    assert contest(Count(5, 4, 2), "alone", "person").verdict == "not known yet"
+    assert contest(Count(30, 5, 2, 37), "alone", "person").verdict == "yes"
+    assert contest(Count(5, 30, 2, 37), "alone", "person").verdict == "no"
+    assert contest(Count(5, 4, 2, 11), "alone", "person").verdict == "not known yet"
 
 
 def test_a_council_that_is_no_better_is_a_no_too():
-    many = contest(Count(150, 160, 10), "alone", "person")
+    many = contest(Count(150, 160, 10, 320), "alone", "person")
     assert many.high < PRACTICAL
     assert many.verdict == "no"
     assert "at best" in many.words
-    alike = contest(Count(2, 1, 40), "alone", "person")
+    alike = contest(Count(2, 1, 40, 43), "alone", "person")
     assert alike.verdict == "no"
     assert "no difference" in alike.words
 
 
 def test_only_the_last_word_of_a_judge_on_a_session_counts():
     said = [vote("s", "council", "alone"), vote("s", "alone", "council"), vote("s", "council", "alone", judge="m")]
-    assert count(said, "alone") == Count(1, 1, 0)
-    assert count(said[:2], "alone") == Count(0, 1, 0)
-    assert count(said, "samples") == Count(0, 0, 0)
+    assert count(said, "alone") == Count(0, 0, 1, judgements=2)
+    assert count(said[:2], "alone") == Count(0, 1, 0, judgements=1)
+    assert count(said, "samples") == Count(0, 0, 0, judgements=0)
+
+
+def test_a_session_is_one_trial_however_many_models_judged_it():
+    """Judges of one session see the same answers, so their judgements are no new evidence on the council."""
+    one = contests(votes(4, 0, judge="m1"))
+    three = contests([v for judge in ("m1", "m2", "m3") for v in votes(4, 0, judge=judge)])
+    assert [(c.wins, c.losses, c.ties, c.judgements) for c in (*one, *three)] == [(4, 0, 0, 4), (4, 0, 0, 12)]
+    assert three[0].evidence == one[0].evidence
+    assert overall(three)[0] == "not known yet"
+
+
+@pytest.mark.parametrize(
+    ("said", "counted"),
+    [
+        ("council council alone", (1, 0, 0)),
+        ("council alone alone", (0, 1, 0)),
+        ("council alone", (0, 0, 1)),
+        ("council alike", (0, 0, 1)),
+        ("council alike alike", (0, 0, 1)),
+        ("council council alike", (1, 0, 0)),
+        ("council council alone alike", (0, 0, 1)),
+    ],
+)
+def test_models_that_are_split_over_a_session_count_as_alike(said: str, counted: tuple[int, int, int]):
+    tiers = {"council": ("council", "alone"), "alone": ("alone", "council"), "alike": ("council=alone",)}
+    judged = [vote("s", *tiers[word], judge=f"m{n}") for n, word in enumerate(said.split())]
+    assert count(judged, "alone")[:3] == counted
+
+
+def test_it_is_told_on_how_many_sessions_and_judgements_a_verdict_rests():
+    (mine,) = contests(votes(1, 0))
+    assert mine.words.endswith("0 alike, of 1 session")
+    (models,) = contests([*votes(2, 1, 1, judge="m1"), *votes(2, 1, 1, judge="m2")])
+    assert models.words.endswith("1 alike, of 4 sessions with 8 judgements")
 
 
 def test_every_baseline_has_to_be_beaten_and_the_person_counts_before_models():
@@ -119,7 +153,7 @@ def test_the_simulated_meter_is_the_real_one():
     said = verdicts(*counts.T[:, None, :])[0]
     names = {0: "not known yet", 1: "yes", 2: "no"}
     for one, found in zip(counts.tolist(), said.tolist(), strict=True):
-        assert names[found] == contest(Count(*one), "alone", "person").verdict, one
+        assert names[found] == contest(Count(*one, sum(one)), "alone", "person").verdict, one
     assert len(set(said.tolist())) == 3
 
 

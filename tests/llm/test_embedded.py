@@ -166,3 +166,18 @@ def test_the_child_does_not_outlive_a_killed_parent(tiny: Path) -> None:
         assert child.is_running()
         parent.kill()
     assert psutil.wait_procs([child], timeout=20)[1] == []
+
+
+def test_a_host_serves_one_loop_after_another(tiny: Path) -> None:
+    host = EmbeddedHost(together=False)
+    first, second = (host.add(EmbeddedServer(tiny, slots=1, context_tokens=n)) for n in (256, 512))
+
+    async def hold(server: EmbeddedServer) -> None:
+        async with host.use(server):
+            await asyncio.sleep(0.01)
+
+    async def work() -> None:
+        await asyncio.gather(hold(first), hold(second))
+
+    for _ in range(3):
+        asyncio.run(work())

@@ -87,3 +87,18 @@ def test_a_call_that_is_cancelled_while_it_waits_frees_its_place() -> None:
             pass
 
     asyncio.run(work())
+
+
+def test_a_gate_holds_in_one_loop_after_another() -> None:
+    """Whoever asks in stages has a loop for each of them, and the gate is the backend's."""
+    gate = Gate(slots=1)
+
+    async def one() -> None:
+        async with gate.call():
+            await asyncio.sleep(0.01)
+
+    async def work() -> None:
+        await asyncio.gather(one(), one())
+
+    for _ in range(3):
+        asyncio.run(work())

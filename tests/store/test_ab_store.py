@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from pathlib import Path
 
 import pytest
 
 from innercouncil.model.ab import AbTest, SideAnswer, Trial, Variant
 from innercouncil.model.council import Worker
-from innercouncil.model.errors import AbTestNotFoundError, UsageError
+from innercouncil.model.errors import AbTestNotFoundError, UsageError, WorkspaceError
 from innercouncil.store.ab_tests import AbStore
 from innercouncil.store.database import MIGRATIONS, Database
 
@@ -97,6 +99,25 @@ def test_questions_are_added_at_the_end_or_as_the_next_one(file: Path) -> None:
     assert store.get("t").questions == ("q1", "now", "q2", "last")
 
 
+def test_a_question_put_first_while_a_pair_is_written_is_the_next_one(file: Path) -> None:
+    store = AbStore(Database(file))
+    store.add(test_of())
+    written = pair(1)
+    AbStore(Database(file)).ask("t", ["now"], next_one=True)
+    store.put("t", written)
+    assert store.get("t").questions == ("q1", "now", "q2")
+
+
+def test_a_question_is_in_a_test_once_and_comes_next_when_it_is_asked_for(file: Path) -> None:
+    store = AbStore(Database(file))
+    store.add(test_of())
+    store.put("t", pair(1))
+    store.ask("t", ["q2", "q3", "q1"])
+    assert store.get("t").questions == ("q1", "q2", "q3")
+    store.ask("t", ["q3", "q1"], next_one=True)
+    assert store.get("t").questions == ("q1", "q3", "q2")
+
+
 def test_nothing_of_a_deleted_test_is_left_on_disk(file: Path) -> None:
     database = Database(file)
     store = AbStore(database)
@@ -106,6 +127,23 @@ def test_nothing_of_a_deleted_test_is_left_on_disk(file: Path) -> None:
     with pytest.raises(AbTestNotFoundError):
         store.trials("t")
     assert database.reading().__enter__().execute("SELECT count(*) FROM ab_trial").fetchone()[0] == 0
+    database.close()
+    assert all(SECRET.encode() not in p.read_bytes() for p in file.parent.iterdir())
+
+
+def test_a_test_deleted_while_another_program_reads_is_gone_and_that_is_told(file: Path) -> None:
+    database = Database(file)
+    store = AbStore(database)
+    store.add(test_of())
+    store.put("t", pair(1))
+    with database.reading() as db:
+        db.execute("PRAGMA busy_timeout=50")
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT count(*) FROM ab_test").fetchone()
+        with pytest.raises(WorkspaceError, match="It is deleted, but"):
+            store.delete("t")
+        assert store.all() == []
     database.close()
     assert all(SECRET.encode() not in p.read_bytes() for p in file.parent.iterdir())
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import signal
 import sqlite3
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import msgspec
@@ -24,7 +29,13 @@ from innercouncil.model.council import (
     Voted,
     Worker,
 )
-from innercouncil.model.errors import ImportFormatError, InnerCouncilError, SessionNotFoundError, UsageError
+from innercouncil.model.errors import (
+    ImportFormatError,
+    InnerCouncilError,
+    SessionNotFoundError,
+    UsageError,
+    WorkspaceError,
+)
 from innercouncil.store.backups import back_up, backups
 from innercouncil.store.cards import CardStore
 from innercouncil.store.database import MIGRATIONS, Database
@@ -120,6 +131,77 @@ def test_a_deleted_session_leaves_no_byte_behind(database: Database, tmp_path: P
     assert store.get(kept).final == "Final: An answer"
 
 
+def left(folder: Path) -> list[str]:
+    """Files of the database and its copies that still hold the secret."""
+    return sorted(p.name for p in folder.rglob("council*.db*") if SECRET.encode() in p.read_bytes().lower())
+
+
+def reading(path: Path) -> sqlite3.Connection:
+    """Another program in the middle of reading."""
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN")
+    other.execute("SELECT count(*) FROM session").fetchone()
+    return other
+
+
+@pytest.mark.parametrize("then", ["opened", "closed"])
+def test_what_another_program_keeps_from_being_overwritten_is_told_and_goes_with_the_next_chance(
+    database: Database, tmp_path: Path, then: str
+) -> None:
+    store = SessionStore(database)
+    session = hold(store, f"Is {SECRET} safe?")
+    back_up(database.path, "manual")
+    with database.reading() as db:
+        db.execute("PRAGMA busy_timeout=50")
+    with contextlib.closing(reading(database.path)) as other:
+        with pytest.raises(WorkspaceError, match=r"^It is deleted, but another program .*council\.db-wal.* close "):
+            store.delete(session)
+        with pytest.raises(SessionNotFoundError):
+            store.get(session)
+        assert "council.db-wal" in left(tmp_path)
+        assert not left(tmp_path / "backups")
+        later = back_up(database.path, "manual")
+        Database(database.path).close()
+        assert "council.db-wal" in left(tmp_path), "it is still read, and nobody waits for it"
+        other.execute("COMMIT")
+        Database(database.path).close() if then == "opened" else database.close()
+        assert left(tmp_path) == []
+    opened = Database(database.path)
+    with opened.reading() as db:
+        assert db.execute("SELECT count(*) FROM setting").fetchone()[0] == 0, "nothing is left to be done"
+    opened.close()
+    assert later.exists(), "a copy that was made since holds nothing of it"
+    for copy in backups(database.path):
+        with contextlib.closing(sqlite3.connect(copy.path)) as db:
+            assert db.execute("SELECT count(*) FROM setting").fetchone()[0] == 0, "nor in a copy, once it is restored"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+def test_killed_before_the_bytes_are_overwritten_the_next_opening_does_it(database: Database, tmp_path: Path) -> None:
+    session = hold(SessionStore(database), f"Is {SECRET} safe?")
+    back_up(database.path, "manual")
+    script = """
+        import os, signal, sqlite3, sys
+        from pathlib import Path
+        from innercouncil.store.database import Database
+        from innercouncil.store.sessions import SessionStore
+        database = Database(Path(sys.argv[1]))
+        def seen(sql):
+            if "wal_checkpoint" in sql:
+                os.kill(os.getpid(), signal.SIGKILL)
+        with database.reading() as db:
+            db.set_trace_callback(seen)
+        SessionStore(database).delete(sys.argv[2])
+    """
+    killed = subprocess.run([sys.executable, "-c", textwrap.dedent(script), database.path, session], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert left(tmp_path)
+    Database(database.path).close()
+    assert left(tmp_path) == []
+    with pytest.raises(SessionNotFoundError):
+        SessionStore(database).get(session)
+
+
 def test_sessions_are_found_by_words_of_question_answers_and_final(database: Database) -> None:
     store = SessionStore(database)
     first, second = hold(store, "About walruses?", "oyster"), hold(store, "About carpenters?", "ship")
@@ -163,10 +245,41 @@ def test_pages_follow_each_other_without_gap(database: Database) -> None:
 def test_retrying_a_worker_takes_back_what_came_of_its_answer_only(database: Database) -> None:
     store = SessionStore(database)
     session = hold(store)
+    store.vote(session, [[0, 1], [2]], blind=True)
+    assert store.page().sessions[0].winner == "W2"
     record = store.reopen(session, without_seat=1)
     assert [a.seat for a in record.answers] == [0, 2]
+    assert (record.ballots, record.tallies, record.syntheses, record.votes) == ((), (), (), ())
+    assert (record.status, store.page().sessions[0].winner) == ("running", "")
+
+
+def test_reopened_it_forgets_what_failed_in_parts_that_have_no_final_answer_yet(database: Database) -> None:
+    store = SessionStore(database)
+    session = hold(store)
+    for part, status in (("council", "failed"), ("samples", "empty"), ("samples", "refused")):
+        seat = 3 + (status == "refused")
+        store.record(session, Answered(Answer(part=part, seat=seat, round=0, text="", status=status, timing=NOW)))  # type: ignore[arg-type]
+    kept = store.get(session)
+    record = store.reopen(session)
+    assert [(a.part, a.status) for a in record.answers if a.seat >= 3] == [
+        ("council", "failed"),
+        ("samples", "refused"),
+    ]
+    assert (record.ballots, record.tallies, record.syntheses) == (kept.ballots, kept.tallies, kept.syntheses)
+    store.record(session, Synthesised(Synthesis(part="council", text="", status="failed", timing=NOW)))
+    record = store.reopen(session)
+    assert {a.status for a in record.answers} == {"ok", "refused"}
     assert (record.ballots, record.tallies, record.syntheses) == ((), (), ())
-    assert record.status == "running"
+
+
+def test_a_running_session_is_reopened_only_when_its_owner_is_gone(database: Database) -> None:
+    store = SessionStore(database)
+    session = store.begin(council(), owner="one")
+    with pytest.raises(UsageError, match="another innercouncil process"):
+        store.reopen(session, owner="two", alive=lambda owner: owner == "one")
+    assert store.running() == [(session, "one")]
+    store.reopen(session, owner="two", alive=lambda owner: owner != "one")
+    assert store.running() == [(session, "two")]
 
 
 def test_a_database_of_the_first_version_is_carried_over(tmp_path: Path) -> None:

@@ -96,6 +96,42 @@ def test_file_and_folder_are_on_disk_before_a_write_is_done(tmp_path):
     assert done.stdout.split() == ["file", "rename", "folder"]
 
 
+def test_two_writers_of_one_file_do_not_meet(tmp_path):
+    path = tmp_path / "x.json"
+    with writing(path) as slow:
+        slow.write(b"slow and long")
+        with writing(path) as quick:
+            quick.write(b"quick")
+        assert path.read_bytes() == b"quick"
+    assert path.read_bytes() == b"slow and long", "whoever is done last"
+    assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+def test_the_next_process_that_writes_into_a_folder_takes_out_what_a_kill_left_there(tmp_path):
+    begin = "import sys, time; from pathlib import Path; from innercouncil.store.workspace import writing\n"
+    hold = begin + "with writing(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    write = begin + "with writing(Path(sys.argv[1])) as out: out.write(b'whole')"
+    others = tmp_path / ".film.part"
+    others.write_bytes(b"another program's")
+    os.utime(others, (0, 0))
+    with (
+        subprocess.Popen([sys.executable, "-c", hold, tmp_path / "a"], stdout=subprocess.PIPE) as dead,
+        subprocess.Popen([sys.executable, "-c", hold, tmp_path / "b"], stdout=subprocess.PIPE) as alive,
+    ):
+        for child in (dead, alive):
+            assert child.stdout is not None
+            assert child.stdout.readline() == b"held\n"
+        dead.kill()
+        dead.wait()
+        assert len(list(tmp_path.glob(".*.part"))) == 3
+        subprocess.run([sys.executable, "-c", write, tmp_path / "c"], check=True)
+        left = sorted(str(alive.pid) in p.name for p in tmp_path.glob(".*.part"))
+        alive.kill()
+    assert left == [False, True], "what is at work, and what is another program's, stays"
+    assert others.exists()
+
+
 def limited(most: int, *words: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", LIMITED, str(most), *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
@@ -148,9 +184,25 @@ def test_where_the_database_cannot_grow_what_was_saved_stays(tmp_path):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
 def test_a_full_disk_is_called_full(tmp_path):
-    (tmp_path / ".x.json.part").symlink_to("/dev/full")
-    with pytest.raises(WorkspaceError, match="the disk is full; free some space"), writing(tmp_path / "x.json") as f:
-        f.write(b"x" * 100_000)
+    script = textwrap.dedent(
+        """
+        import os, sys
+        from pathlib import Path
+        from innercouncil.model.errors import WorkspaceError
+        from innercouncil.store.workspace import writing
+        def hook(event, args):
+            if event == "open" and str(args[0]).endswith(".part") and not os.path.lexists(args[0]):
+                os.symlink("/dev/full", args[0])
+        sys.addaudithook(hook)
+        try:
+            with writing(Path(sys.argv[1]) / "x.json") as f:
+                f.write(b"x" * 100_000)
+        except WorkspaceError as error:
+            print(error)
+        """
+    )
+    done = subprocess.run([sys.executable, "-c", script, tmp_path], capture_output=True, text=True, check=True)
+    assert "the disk is full; free some space" in done.stdout
     assert os.listdir(tmp_path) == []  # noqa: PTH208
 
 

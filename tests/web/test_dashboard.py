@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -114,7 +115,11 @@ def test_the_sessions_behind_twins_and_the_meter_are_as_many_as_is_said(client: 
         judged = behind(client, figure="worth", baseline=contest["baseline"], judge=contest["judge"])
         assert len(judged) == row["sessions"]
         judges = 2 if contest["judge"] == "models" else 1
-        assert len(judged) * judges == contest["wins"] + contest["ties"] + contest["losses"]
+        assert len(judged) == contest["wins"] + contest["ties"] + contest["losses"]
+        assert len(judged) * judges == contest["judgements"]
+        counted = Counter(str(s["said"]).rpartition("counts as ")[2] for s in judged)
+        told = [counted[w] for w in ("the council better", "alike", "the baseline better")]
+        assert told == [contest["wins"], contest["ties"], contest["losses"]]
     listed = client.get("/api/sessions", params={"limit": "200"}).json()["sessions"]
     sat = [client.get(f"/api/sessions/{s['id']}").json()["council"]["workers"] for s in listed]
     maker = sum("maker" in {w["slug"] for w in workers} for workers in sat)

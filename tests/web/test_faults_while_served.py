@@ -318,6 +318,39 @@ def test_a_record_that_cannot_be_read_takes_only_its_own_page(tmp_path: Path, ba
         assert len(it.client.get("/api/personas").json()["personas"]) == 2
 
 
+def test_deleted_while_another_program_reads_it_is_gone_and_what_is_left_on_disk_is_told(
+    tmp_path: Path, backend: Backend
+) -> None:
+    """Ten seconds each: so long it waits for the other program."""
+    workspace, words = tmp_path / "data", {"ask": b"zebras", "tell": b"walruses"}
+
+    def left() -> set[bytes]:
+        files = [p.read_bytes() for p in workspace.rglob("council*.db*")]
+        return {word for word in words.values() if any(word in data for data in files)}
+
+    with served(workspace, backend) as it, contextlib.closing(sqlite3.connect(workspace / "council.db")) as other:
+        ids = {}
+        for verb, word in words.items():
+            question = {"question": f"What of {word.decode()}?", "options": ANSWER}
+            ids[verb] = it.client.post("/api/sessions", json=question).json()["id"]
+            it.ended(ids[verb])
+        other.execute("BEGIN")
+        other.execute("SELECT count(*) FROM session").fetchone()
+        answer = it.client.delete(f"/api/sessions/{ids['ask']}")
+        assert answer.status_code == 503
+        assert sentence(answer).startswith("It is deleted, but another program")
+        asked = command("sessions", "delete", ids["tell"], "--yes", "--workspace", workspace)
+        assert asked.returncode == 1
+        assert asked.stderr.startswith("Error: It is deleted, but another program")
+        assert "Deleted." not in asked.stderr
+        listed = [s["id"] for s in it.client.get("/api/sessions").json()["sessions"]]
+        assert listed == [it.session]
+        assert left() == set(words.values())
+        other.execute("COMMIT")
+        assert command("sessions", "list", "--workspace", workspace).returncode == 0
+        assert left() == set()
+
+
 def test_a_text_that_cannot_be_read_is_not_quoted(tmp_path: Path) -> None:
     database = Database(tmp_path / "council.db")
     database.set("mine", "secret")

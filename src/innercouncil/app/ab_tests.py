@@ -201,10 +201,8 @@ def checked_questions(questions: Sequence[str]) -> list[str]:
 
 
 def add_questions(house: House, name: str, questions: Sequence[str], *, next_one: bool = False) -> None:
-    """Add questions that the test does not have yet. Raises AbTestNotFoundError, UsageError."""
-    store = AbStore(house.database)
-    known = set(store.get(name).questions)
-    store.ask(name, [q for q in checked_questions(questions) if q not in known], next_one=next_one)
+    """Add questions that the test does not have yet, or ask them next. Raises AbTestNotFoundError, UsageError."""
+    AbStore(house.database).ask(name, checked_questions(questions), next_one=next_one)
 
 
 # --- pairs and votes ---
@@ -391,11 +389,23 @@ def report(house: House, name: str) -> Report:
     test, trials = store.get(name), store.trials(name)
     verdict = statistics.judge(_outcomes(trials), test.options)
     cost_a, cost_b = statistics.costs(trials)
+    model, problem = _model_of(test)
     return Report(
-        test=test, model=parse_model(test.worker_model).label, verdict=verdict, words=words_of(test, verdict), power=statistics.power_table(test.options),
+        test=test, model=model, verdict=verdict, words=words_of(test, verdict) + problem, power=statistics.power_table(test.options),
         cost_a=cost_a, cost_b=cost_b, open_trial=next((t.number for t in trials if t.choice is None), None),
         asked=len(trials), orders=tuple(t.first for t in trials if t.choice is not None),
     )  # fmt: skip
+
+
+def _model_of(test: AbTest) -> tuple[str, str]:
+    """Who answers, in words for a person, and what is wrong with the name that was kept."""
+    try:
+        return parse_model(test.worker_model).label, ""
+    except UsageError:
+        return (
+            "unknown",
+            " The kept name of its model cannot be read, so no more pairs can be written: start another test.",
+        )
 
 
 def words_of(test: AbTest, verdict: Verdict) -> str:

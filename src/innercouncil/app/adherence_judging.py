@@ -65,6 +65,8 @@ class _Call(NamedTuple):
 class Judgement(NamedTuple):
     """What a judge said of an answer: by judged item, and whether it knew the known one. `said` None: no valid answer."""
 
+    call: str
+    """The same for answers that are the same word for word: the judge was asked about them once."""
     said: tuple[Verdict, ...] | None
     catch: Catch | None
 
@@ -114,8 +116,8 @@ class Judgements:
             return None
         found = self._kept.get(call.key)
         if found is None:
-            return Judgement(None, None)
-        return Judgement(found[:-1], Catch(call.known, found[-1] == ("yes" if call.known else "no")))
+            return Judgement(call.key, None, None)
+        return Judgement(call.key, found[:-1], Catch(call.known, found[-1] == ("yes" if call.known else "no")))
 
     def _call(self, checklist: Checklist, said: Said) -> _Call | None:
         if (checklist, said) not in self._calls:

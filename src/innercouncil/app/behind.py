@@ -10,10 +10,10 @@ from typing import Final, Literal, NamedTuple, get_args
 import msgspec
 
 from innercouncil.app.dashboard import Figures
+from innercouncil.evaluation.worth import by_session, majority
 from innercouncil.model.council import SessionSummary
 from innercouncil.model.errors import PersonaNotFoundError, UsageError
 from innercouncil.model.ratings import Covariate, Judgement, Voters
-from innercouncil.model.worth import WorthVote
 
 Kind = Literal["board", "persona", "gauge", "pair", "removal", "seated", "worth"]
 EYES: Final[dict[str, str]] = {"person": "in your eyes", "models": "in the models' eyes"}
@@ -21,6 +21,7 @@ BIASES: Final[dict[Covariate, str]] = {
     "length": "the length of an answer", "formatting": "its formatting", "position": "the place it is shown at",
     "own": "whose answer it is",
 }  # fmt: skip
+_PREFERRED: Final = {1: "the council better", 0: "alike", -1: "the baseline better"}
 _PARTS: Final = {"alone": "the synthesizer alone", "samples": "plain samples"}
 
 
@@ -212,26 +213,18 @@ def _name(figures: Figures, slug: str) -> str:
 def _worth(figures: Figures, figure: Figure) -> _Found:
     if figure.baseline not in _PARTS or figure.judge not in get_args(Voters):
         raise UsageError("There is no such line; baseline is alone or samples, judge is person or models.")
-    votes = figures.worth_votes(figure.baseline, figure.judge)
-    last = {(v.session, v.judge): _preferred(v, figure.baseline) for v in votes}
-    said: dict[str, list[str]] = {}
-    for (session, _), preferred in last.items():
-        said.setdefault(session, []).append(preferred)
+    said = by_session(figures.worth_votes(figure.baseline, figure.judge), figure.baseline)
     judged = "you" if figure.judge == "person" else "models"
     title = f"The council against {_PARTS[figure.baseline]}, judged by {judged}"
     return _Found(title, {session: _summed(each) for session, each in said.items()})
 
 
-def _preferred(vote: WorthVote, baseline: str) -> str:
-    place: dict[str, int] = {part: n for n, tier in enumerate(vote.tiers) for part in tier}
-    ours, theirs = place["council"], place[baseline]
-    return "alike" if ours == theirs else "the council better" if ours < theirs else "the baseline better"
-
-
-def _summed(each: Sequence[str]) -> str:
+def _summed(each: Sequence[int]) -> str:
+    counted = _PREFERRED[majority(each)]
     if len(each) == 1:
-        return each[0]
-    return ", ".join(f"{n} times {what}" for what, n in sorted(Counter(each).items()))
+        return counted
+    told = ", ".join(f"{n} times {what}" for what, n in sorted(Counter(_PREFERRED[said] for said in each).items()))
+    return f"{told}: counts as {counted}"
 
 
 _FINDERS: Final[dict[Kind, Callable[[Figures, Figure], _Found]]] = {

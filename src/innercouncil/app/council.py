@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -53,6 +53,8 @@ class House:
         self.sessions = SessionStore(self.database)
         self.backends = Backends(self.database, workspace.root)
         self._live: dict[str, _Live] = {}
+        self._opening: dict[str, bool] = {}
+        """Sessions whose models are being opened, and whether they were stopped meanwhile."""
         self._ends: dict[str, _End] = {}
         self._recover()
 
@@ -90,11 +92,19 @@ class House:
         return await self._begin(council, old.parent)
 
     async def resume(self, session: str) -> None:
-        """Go on with a session that was stopped, failed or cut off; what was finished is not asked again."""
-        await self._again(session)
+        """Go on with a session that was stopped, failed or cut off: only what is missing or failed is asked.
+
+        A finished one stays as it is. Raises as `ask` does, UsageError where it runs, here or in another process.
+        """
+        record = self.sessions.get(session)
+        if record.status != "done" or any(s.status not in ("ok", "cut") for s in record.syntheses):
+            await self._again(session)
 
     async def retry(self, session: str, seat: int) -> None:
-        """Let one worker answer again; votes and final answer are made anew."""
+        """Let one worker answer again; votes and final answer are made anew, the person's judgements of them go.
+
+        Raises as `resume` does.
+        """
         if seat not in {w.seat for w in self.sessions.get(session).council.workers}:
             raise UsageError(f"Nobody sat in seat {seat}; the session shows who did.")
         await self._again(session, without_seat=seat)
@@ -102,6 +112,9 @@ class House:
     def stop(self, session: str) -> None:
         """Stop a session; what was said so far is kept."""
         live = self._live.get(session)
+        if live is None and session in self._opening:
+            self._opening[session] = True
+            return
         if live is None:
             self.sessions.get(session)
             raise UsageError("The session is not running here.")
@@ -141,7 +154,7 @@ class House:
 
     def running(self) -> list[str]:
         """Sessions that run in this process."""
-        return list(self._live)
+        return [*self._opening, *self._live]
 
     async def wait(self, session: str) -> SessionRecord:
         """Wait until a session is finished and return it."""
@@ -214,17 +227,28 @@ class House:
 
     async def _begin(self, council: Council, parent: str | None) -> str:
         session = self.sessions.begin(council, parent, owner=_owner())
-        await self._run(session, council, None)
+        with self._held(session):
+            await self._run(session, council, None)
         return session
 
     async def _again(self, session: str, without_seat: int | None = None) -> None:
-        if session in self._live:
+        if session in self.running():
             raise UsageError("The session is still running; stop it first.")
-        await self.backends.seats(lite=self.sessions.get(session).council.options.lite)
-        if waiting := self._ends.pop(session, None):
-            waiting.again.cancel()
-        done = self.sessions.reopen(session, without_seat=without_seat, owner=_owner())
-        await self._run(session, done.council, done)
+        with self._held(session):
+            await self.backends.seats(lite=self.sessions.get(session).council.options.lite)
+            done = self.sessions.reopen(session, without_seat=without_seat, owner=_owner(), alive=_lives_elsewhere)
+            if waiting := self._ends.pop(session, None):
+                waiting.again.cancel()
+            await self._run(session, done.council, done)
+
+    @contextlib.contextmanager
+    def _held(self, session: str) -> Iterator[None]:
+        """Nobody else begins a session while its models are opened."""
+        self._opening[session] = False
+        try:
+            yield
+        finally:
+            del self._opening[session]
 
     async def _run(self, session: str, council: Council, done: SessionRecord | None) -> None:
         try:
@@ -234,6 +258,8 @@ class House:
         except InnerCouncilError as error:
             self._end(session, Finished("failed", str(error)))
             raise
+        if self._opening[session]:
+            deliberation.stop()
         live = _Live(deliberation)
         if done is not None:
             live.events.extend(past_events(done)[:-1])
@@ -345,6 +371,11 @@ def _born(process: psutil.Process) -> int:
     Linux knows it since the boot; psutil adds the boot's time of day, which moves with the clock.
     """
     return round(process.create_time() - (psutil.boot_time() if psutil.LINUX else 0))
+
+
+def _lives_elsewhere(owner: str) -> bool:
+    """Whether another process holds a session; which sessions run in this one, the house knows by itself."""
+    return owner != _owner() and _alive(owner)
 
 
 def _alive(owner: str) -> bool:

@@ -39,9 +39,8 @@ class Kept(msgspec.Struct, Generic[T], frozen=True):
 class _Cached(Generic[T]):
     """A value of the database, computed again only after something was written."""
 
-    def __init__(self, house: House, compute: Callable[[], T]) -> None:
-        self._house, self._compute = house, compute
-        self._lock = threading.Lock()
+    def __init__(self, house: House, compute: Callable[[], T], lock: threading.Lock) -> None:
+        self._house, self._compute, self._lock = house, compute, lock
         self._found: tuple[tuple[int, int, int], T] | None = None
 
     def get(self) -> T:
@@ -58,8 +57,9 @@ class Figures:
 
     def __init__(self, house: House) -> None:
         self.house = house
-        self._standings = _Cached(house, lambda: all_standings(house.workspace))
-        self._judgements = _Cached(house, lambda: _load(house.workspace))
+        lock = threading.Lock()  # of both, which measure the same answers: the second finds what the first has kept
+        self._standings = _Cached(house, lambda: all_standings(house.workspace), lock)
+        self._judgements = _Cached(house, lambda: _load(house.workspace), lock)
 
     def standings(self) -> Standings:
         """Every board. Raises WorkspaceError."""

@@ -17,7 +17,7 @@ from innercouncil.llm.gguf_header import read_header
 from innercouncil.llm.memory import measure_memory
 from innercouncil.model.errors import BackendError, InnerCouncilError, UsageError, WorkspaceError
 from innercouncil.questions import of_the_demo
-from innercouncil.store.workspace import Workspace, disk_errors, writing
+from innercouncil.store.workspace import Workspace, disk_errors, is_temporary, writing
 
 _EXPORT: Final = "conversations.json"
 _PACKAGE: Final = Path(__file__).parent.parent
@@ -40,7 +40,7 @@ def demo_workspace(root: Path | None) -> Workspace:
     mark = ws.stamps / "demo"
     with disk_errors(ws.root):
         if not mark.exists():
-            if any(p.is_file() and p.name != f".{mark.name}.part" for p in ws.root.rglob("*")):
+            if any(p.is_file() and not is_temporary(p.name) for p in ws.root.rglob("*")):
                 raise UsageError(f"{ws.root} holds files of something else; give the demo a new folder.")
             with writing(mark) as out:
                 out.write(b"")

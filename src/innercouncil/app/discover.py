@@ -24,7 +24,7 @@ from innercouncil.app.model_labelling import Helper, ModelLabelReport, improve_l
 from innercouncil.app.modes_file import MappedModes, embedder_of, load_modes, save_modes
 from innercouncil.app.persona_files import discovery_of, persona_files, write_persona_files
 from innercouncil.app.settings import Settings
-from innercouncil.app.structure import Group, apply_structure, overlay
+from innercouncil.app.structure import STRUCTURAL, Group, apply_changes, overlay
 from innercouncil.discovery.cluster import MIN_MESSAGES, Modes, find_modes, leak
 from innercouncil.discovery.embedding import DIMENSIONS, TEXT_CHARS
 from innercouncil.discovery.evidence import BLOCK_WEIGHTS, EMBEDDING_WEIGHT, NEIGHBOUR_PULL, Evidence
@@ -293,16 +293,14 @@ class _Run:
             groups = [Group(names[c], modes.stability[c], "discovered") for c in range(len(modes.centres))]
             redactor = Redactor()
             built = self._build(inputs, modes, groups, redactor, progress)
-            if any(c.action in ("merge", "split", "drop") for c in changes):
-                modes, groups = _single_threaded(apply_structure)(
-                    modes, built, changes, self._matrix, self.settings.seed
-                )
+            modes, groups = _single_threaded(apply_changes)(modes, built, changes, self._matrix, self.settings.seed)
+            if any(c.action in STRUCTURAL for c in changes):
                 redactor = Redactor()
                 built = self._build(inputs, modes, groups, redactor, progress)
-            offline = overlay(built, [c for c in changes if c.action not in ("edit", "choose")])
-            generated = overlay(built, [c for c in changes if c.action != "edit"])
+            offline = overlay(built, groups, without=("edit", "choose"))
+            generated = overlay(built, groups, without=("edit",))
             discovery = discovery_of(
-                overlay(built, changes), found._replace(modes=modes), scores, requested=self.settings.clusters, seed=self.settings.seed,
+                overlay(built, groups), found._replace(modes=modes), scores, requested=self.settings.clusters, seed=self.settings.seed,
                 settings=self._analysis_settings(), redaction=redactor.report(),
             )  # fmt: skip
             write_persona_files(self.ws, discovery, modes, generated)

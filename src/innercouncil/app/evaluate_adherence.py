@@ -215,9 +215,10 @@ class _Report:
         if not every:
             return None
         told = [v for j in every for v in j.said or ()]
-        catches = [j.catch for j in every if j.catch is not None]
+        judged = sum(j.catch is not None for j in every)
+        catches = {j.call: j.catch for j in every if j.catch is not None}  # a call that stands for two answers is one
         return statistics.judge_of(
-            label, told.count("yes"), told.count("no"), catches, len(catches), len(every) - len(catches)
+            label, told.count("yes"), told.count("no"), list(catches.values()), judged, len(every) - judged
         )
 
     def _marks(self, checklist: Checklist, said: Sequence[Said]) -> Marks:

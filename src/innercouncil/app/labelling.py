@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
+import signal
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -66,8 +68,9 @@ def label_file(
     """Label every message of `source` into `target` (JSONL) and `scores` (npz). The bytes do not depend on `workers`."""
     parts: list[_Batch] = []
     done = 0
-    with writing(target) as out:
-        for part in _labelled_batches(source, workers if total > 2 * batch else 1, batch):
+    workers = workers if total > 2 * batch else 1
+    with writing(target) as out, contextlib.closing(_labelled_batches(source, workers, batch)) as batches:
+        for part in batches:
             out.write(part.lines)
             parts.append(part._replace(lines=b""))
             done += len(part.ids)
@@ -139,13 +142,16 @@ def _label_batch(data: bytes) -> _Batch:
     )
 
 
-def _labelled_batches(source: Path, workers: int, size: int) -> Iterator[_Batch]:
+def _labelled_batches(source: Path, workers: int, size: int) -> Generator[_Batch]:
     encoded = (msgspec.msgpack.encode(b) for b in _batches(source, size))
     if workers == 1:
         yield from map(_label_batch, encoded)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    # Ctrl-C in a terminal reaches the workers too; they end with the pool, and say nothing.
+    with ProcessPoolExecutor(
+        workers, mp_context=context, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
+    ) as pool:
         waiting: list[Future[_Batch]] = []
         try:
             for data in encoded:

@@ -11,12 +11,11 @@ from innercouncil.app.findings import changed, edited_prompt, load_discovery
 from innercouncil.model.card import CardFile, CardFormat, ImportedCard, PersonaCard, SeatedPersona
 from innercouncil.model.errors import NothingToDiscoverError, UsageError
 from innercouncil.model.persona import Change, Persona, PromptLine, SystemPrompt
-from innercouncil.model.slug import slug_of
+from innercouncil.model.slug import NAME_CHARS, slug_of
 from innercouncil.store.cards import CardStore, Synced
 from innercouncil.store.database import Database
 from innercouncil.store.workspace import Workspace
 
-NAME_CHARS = 80
 SYSTEM_CHARS = 40_000
 
 

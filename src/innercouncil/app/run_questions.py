@@ -262,7 +262,8 @@ class Run:
 
     async def _go_on(self, old: SessionRecord) -> SessionRecord:
         await self._house.resume(old.id)
-        return await self._ended(old.id, {id_ for id_, _ in _usages(old)})
+        kept = self._house.sessions.get(old.id)
+        return await self._ended(old.id, {name for name, _ in _usages(kept)})
 
     async def _ended(self, session: str, known: set[str]) -> SessionRecord:
         record = await self._house.wait(session)

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from innercouncil.evaluation.ratings import boards
 from innercouncil.model.conversation import Message
-from innercouncil.model.errors import DiskFullError
+from innercouncil.model.errors import WorkspaceError
 from innercouncil.model.ratings import Judgement, Standings
 from innercouncil.store.database import Database
 from innercouncil.store.judgements import JudgementStore, VotedSession
@@ -143,7 +143,7 @@ def _styles(
         out |= dict(_measured(store, sessions, sorted(new)))
     if new or len(kept) > len(out):
         keep = {sessions[n].id: style for n, style in out.items() if style.finished_at}
-        with contextlib.suppress(DiskFullError):  # another look measures them again
+        with contextlib.suppress(WorkspaceError):  # another look measures them again
             workspace.write_json(workspace.answer_styles, Styles(VERSION, keep))
     return out
 

@@ -16,7 +16,7 @@ from innercouncil.model.council import Part, SessionRecord
 from innercouncil.model.errors import DeclinedError, UsageError
 from innercouncil.model.ports import ChatModel, ChatRequest, ChatTurn, ChosenModel, Estimate, ask_each, ask_valid
 from innercouncil.model.tokens import estimate_tokens
-from innercouncil.model.worth import PERSON, Cost, Worth, WorthTrial, WorthVote
+from innercouncil.model.worth import PERSON, Contest, Cost, Worth, WorthTrial, WorthVote
 from innercouncil.prompts import fenced, template
 from innercouncil.store.database import Database
 from innercouncil.store.sessions import SessionStore
@@ -128,7 +128,7 @@ def _missing(with_baseline: int, votes: Sequence[WorthVote], waiting: int) -> st
     return "judge more sessions blindly" if waiting else "ask more with baselines, and judge the answers blindly"
 
 
-def _notes(with_baseline: Sequence[str], votes: Sequence[WorthVote], found: Sequence[object]) -> tuple[str, ...]:
+def _notes(with_baseline: Sequence[str], votes: Sequence[WorthVote], found: Sequence[Contest]) -> tuple[str, ...]:
     notes = []
     if not with_baseline:
         notes.append("Ask with `innercouncil ask --baseline …`, or in the app with baselines switched on.")
@@ -139,6 +139,10 @@ def _notes(with_baseline: Sequence[str], votes: Sequence[WorthVote], found: Sequ
         )
     if found and not any(v.judge == PERSON for v in votes):
         notes.append("Only models have judged so far; they may like their own kind of answer.")
+    if any(c.judgements > c.sessions for c in found):
+        notes.append(
+            "A session that several models judged counts once: as most of them say, and as alike where they are split."
+        )
     return tuple(notes)
 
 

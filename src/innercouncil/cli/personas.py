@@ -24,7 +24,6 @@ from innercouncil.cli.terminal import clean as _clean
 from innercouncil.cli.terminal import print_json as _print_json
 from innercouncil.model.errors import UsageError
 from innercouncil.model.persona import Change, Persona
-from innercouncil.model.slug import slug_of
 from innercouncil.store.workspace import Workspace
 
 
@@ -119,8 +118,6 @@ def rename(slug: str, name: str, workspace: Path) -> None:
     persona = _find(ws, slug)
     if not name or len(name) > 80:
         raise UsageError("A name has 1 to 80 characters; give a shorter one.")
-    if slug_of(name) != persona.slug and any(p.slug == slug_of(name) for p in load_discovery(ws).personas):
-        raise UsageError(f"Another persona is called {name} already; choose a different name.")
     if persona.name == name:
         click.echo("Nothing changed.", err=True)
         return
@@ -247,8 +244,7 @@ def undo(workspace: Path) -> None:
     """Take back your latest change."""
     ws = Workspace(workspace)
     with StageProgress() as watcher:
-        earlier = finish_earlier(ws, watcher)
-        change = earlier.change if earlier and earlier.undone else take_back(ws, watcher)
+        change = take_back(ws, watcher)
     if change is None:
         click.echo("There is no change to take back.", err=True)
         return

@@ -83,7 +83,10 @@ def show(session: str, workspace: Path, as_json: bool) -> None:
 @WORKSPACE
 @JSON
 def resume(session: str, workspace: Path, as_json: bool) -> None:
-    """Go on with a session that was stopped, failed or cut off; what was finished is not asked again."""
+    """Go on with a session that was stopped, failed or cut off: what is missing or failed is asked, the rest is kept.
+
+    A finished session stays as it is and is shown.
+    """
     from innercouncil.cli.ask import watch
 
     async def work(house: House) -> int:

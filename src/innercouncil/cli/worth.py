@@ -174,7 +174,7 @@ def _print(console: Console, w: Worth) -> None:
             if decided
             else "none decided"
         )
-        told = f"{who}, against {PARTS[c.baseline]}: {share}, {c.ties} alike; evidence {c.evidence:.2g}: {c.verdict}"
+        told = f"{who}, against {PARTS[c.baseline]}: {share}, {c.ties} alike; {c.basis}; evidence {c.evidence:.2g}: {c.verdict}"
         console.print(Text(told))
     if w.contests:
         console.print(Text("Intervals hold, and evidence of 20 is enough, whenever you look.", style="dim"))

@@ -112,7 +112,8 @@ class Deliberation:
             await self._part("council", self._council.workers)
             if self._options.baselines and not self._stopped:
                 await self._alone()
-                await self._part("samples", plain_workers(self._council))
+                if not self._stopped:
+                    await self._part("samples", plain_workers(self._council))
             status = "stopped" if self._stopped else "done"
         except InnerCouncilError as error:
             problem = str(error)
@@ -333,7 +334,11 @@ class Deliberation:
         return round(1000 * (time.monotonic() - self._began))
 
     async def _all(self, work: Any) -> None:
-        """Run calls side by side; each looks after its own failures."""
+        """Run calls side by side, none once it is stopped; each looks after its own failures."""
+        if self._stopped:
+            for call in work:
+                call.close()
+            return
         tasks = [asyncio.create_task(w) for w in work]
         self._calls.update(tasks)
         try:

@@ -9,7 +9,7 @@ from importlib import resources
 from typing import Final, NamedTuple
 
 from innercouncil.discovery.traits import Trait
-from innercouncil.model.slug import slug_of
+from innercouncil.model.slug import free_name, slug_of
 
 TOPIC_SHARE: Final = 0.5
 """Share of its messages from which a topic may stand in the name."""
@@ -31,9 +31,16 @@ def _tables() -> dict[str, dict[str, str]]:
 
 
 def name_personas(parts: Sequence[NameParts], *, given: Sequence[str | None] | None = None) -> list[str]:
-    """One name for each persona, all different; names given stand, then earlier (larger) personas choose first."""
-    fixed = list(given) if given else [None] * len(parts)
-    taken: set[str] = {slug_of(n) for n in fixed if n}
+    """One name for each persona, all different by slug; names given stand, then earlier (larger) personas choose first.
+
+    Of given names with one slug the first stands, the later ones are numbered.
+    """
+    fixed: list[str | None] = list(given) if given else [None] * len(parts)
+    taken: set[str] = set()
+    for at, given_name in enumerate(fixed):
+        if given_name:
+            fixed[at] = unique = free_name(given_name, taken)
+            taken.add(slug_of(unique))
     names = []
     for part, fixed_name in zip(parts, fixed, strict=True):
         name = fixed_name or next(n for n in _proposals(part) if slug_of(n) not in taken)

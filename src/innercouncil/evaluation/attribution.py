@@ -2,7 +2,7 @@
 
 Accuracy is balanced (the mean over personas of the share of their messages that found them), so that a large persona
 counts no more than a small one and chance is one in the number of personas, whatever their sizes. Intervals resample
-whole conversations, because messages of one conversation are not independent.
+whole conversations, because messages of one conversation are not independent, and are widened where there are few.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from innercouncil.evaluation.similarity import stretch
 from innercouncil.model.errors import BackendRejectedError
 from innercouncil.model.ports import ChatModel, ChatRequest, ChatTurn, ask_each, complete
 from innercouncil.model.quality import Accuracy, Difference
@@ -96,7 +97,7 @@ def marks_of_picks(messages: Sequence[HeldOut], picks: Sequence[int | None]) -> 
 
 def accuracy(marks: Marks, *, seed: int = 0) -> Accuracy:
     """Balanced accuracy with a 95% interval over conversations."""
-    value, low, high = _interval(_by_conversation(marks), seed)
+    value, low, high = _interval(_by_conversation(marks), 0.0, seed)
     shares = [marks.credit[marks.truth == p] for p in np.unique(marks.truth)]
     return Accuracy(
         value=value, low=low, high=high, chance=round(1 / marks.personas, 4), messages=len(marks.truth),
@@ -107,7 +108,7 @@ def accuracy(marks: Marks, *, seed: int = 0) -> Accuracy:
 def difference(name: str, better: Marks, than: Marks, *, seed: int = 0) -> Difference:
     """Balanced accuracy of one set of prompts less another's on the same messages, with its 95% interval (paired)."""
     paired = Marks(better.truth, better.conversations, better.credit - than.credit)
-    return Difference(name, *_interval(_by_conversation(paired), seed))
+    return Difference(name, *_interval(_by_conversation(paired), -1.0, seed))
 
 
 class _Sums(NamedTuple):
@@ -126,7 +127,8 @@ def _by_conversation(marks: Marks) -> _Sums:
     return _Sums(credit, count)
 
 
-def _interval(sums: _Sums, seed: int) -> tuple[float, float, float]:
+def _interval(sums: _Sums, least: float, seed: int) -> tuple[float, float, float]:
+    """A figure from `least` to 1, and its ends: anything where there are fewer than three conversations."""
     from scipy import stats
 
     def balanced(at: npt.NDArray[np.int_], axis: int = -1) -> FloatArray:
@@ -137,11 +139,13 @@ def _interval(sums: _Sums, seed: int) -> tuple[float, float, float]:
     every = np.arange(len(sums.shares))
     value = float(balanced(every))
     if len(every) < 3:
-        return round(value, 4), -1.0, 1.0
+        return round(value, 4), least, 1.0
     found = stats.bootstrap(
         (every,), balanced, n_resamples=RESAMPLES, batch=100, method="percentile", rng=np.random.default_rng(seed)
     ).confidence_interval
-    return round(value, 4), round(float(found.low), 4), round(float(found.high), 4)
+    wider = stretch(len(every))
+    low, high = value - wider * (value - float(found.low)), value + wider * (float(found.high) - value)
+    return round(value, 4), round(max(low, least), 4), round(min(high, 1.0), 4)
 
 
 async def judge(

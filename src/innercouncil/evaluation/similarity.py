@@ -229,24 +229,27 @@ def by_lot(pair: Answers, seed: int = 0) -> float:
 
 
 def estimated(units: int, of: Callable[[IntArray], FloatArray], seed: int) -> Estimated:
-    """A figure of `units` questions and its percentile interval over resampled ones, widened for their small number.
-
-    The percentile interval of few units is too narrow by about the square root of (n - 1) / n and by what Student's t has
-    over the normal (Hesterberg 2015, American Statistician 69:371): it is stretched by both.
-    """
-    from scipy import stats
-
+    """A figure of `units` questions and its percentile interval over resampled ones, widened for their small number."""
     value = float(of(np.arange(units)))
     if units < 3:
         return Estimated(round(value, 4), -1.0, 9.0)
     draws = of(np.random.default_rng(seed).integers(0, units, (RESAMPLES, units)))
     low, high = np.percentile(draws, [2.5, 97.5])
-    stretch = float(np.sqrt(units / (units - 1)) * stats.t.ppf(0.975, units - 1) / stats.norm.ppf(0.975))
+    wider = stretch(units)
     return Estimated(
-        round(value, 4),
-        round(value - stretch * (value - float(low)), 4),
-        round(value + stretch * (float(high) - value), 4),
+        round(value, 4), round(value - wider * (value - float(low)), 4), round(value + wider * (float(high) - value), 4)
     )
+
+
+def stretch(units: int) -> float:
+    """What a percentile interval over two units or more is to be widened by.
+
+    That of few units is too narrow by about the square root of (n - 1) / n and by what Student's t has over the normal
+    (Hesterberg 2015, American Statistician 69:371).
+    """
+    from scipy import stats
+
+    return float(np.sqrt(units / (units - 1)) * stats.t.ppf(0.975, units - 1) / stats.norm.ppf(0.975))
 
 
 def verdict(questions: int, apart: Estimated | None, named: Estimated, swapped: float | None = None) -> TwinVerdict:

@@ -1,12 +1,15 @@
 """From blind judgements to a verdict: is the council's answer preferred, and by enough to pay for?
 
-Evidence and interval are those of ab_test: they hold at whatever moment one looks, so a meter may be watched.
+Evidence and interval are those of ab_test: they hold at whatever moment one looks, so a meter may be watched. They take
+trials that are independent, so a session is one, however many judged it: its judges see the same answers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Literal, NamedTuple
+
+import msgspec
 
 from innercouncil.evaluation.ab_test import confidence_sequence, e_value
 from innercouncil.model.council import Part
@@ -16,29 +19,49 @@ ALPHA: Final = 0.05
 PRACTICAL: Final = 0.6
 """A council preferred in fewer of the decided sessions is not worth several times the cost."""
 FEW: Final = 20
-"""Judgements from which mostly ties say something."""
+"""Ties from which mostly ties say something."""
 NAMES: Final[dict[Part, str]] = {
     "council": "the council", "alone": "the synthesizer alone", "samples": "plain samples of the model",
 }  # fmt: skip
 
 
 class Count(NamedTuple):
-    """Of the council against a baseline."""
+    """Sessions of the council against a baseline."""
 
     wins: int
     losses: int
     ties: int
+    judgements: int
+    """That these sessions rest on: one of each judge of each."""
 
 
 def count(votes: Iterable[WorthVote], baseline: Part) -> Count:
-    """Outcomes of the votes that hold both the council's answer and the baseline's; the last one of a judge on a session counts."""
+    """The sessions whose votes hold both the council's answer and the baseline's, each by the majority of its judges."""
+    said = by_session(votes, baseline)
+    outcomes = [majority(each) for each in said.values()]
+    return Count(outcomes.count(1), outcomes.count(-1), outcomes.count(0), sum(map(len, said.values())))
+
+
+def by_session(votes: Iterable[WorthVote], baseline: str) -> dict[str, list[int]]:
+    """Of each session the last word of each of its judges: 1 for the council, -1 for the baseline, 0 for alike."""
     last = {(v.session, v.judge): said for v in votes if (said := _outcome(v, baseline)) is not None}
-    outcomes = list(last.values())
-    return Count(outcomes.count(1), outcomes.count(-1), outcomes.count(0))
+    out: dict[str, list[int]] = {}
+    for (session, _), said in last.items():
+        out.setdefault(session, []).append(said)
+    return out
 
 
-def _outcome(vote: WorthVote, baseline: Part) -> int | None:
-    place = {part: n for n, tier in enumerate(vote.tiers) for part in tier}
+def majority(said: Sequence[int]) -> int:
+    """What more than half of the judges of a session say, alike where they are split.
+
+    >>> majority([1, 1, -1]), majority([1, -1]), majority([1, 0, 0])
+    (1, 0, 0)
+    """
+    return next((outcome for outcome in (1, -1) if 2 * said.count(outcome) > len(said)), 0)
+
+
+def _outcome(vote: WorthVote, baseline: str) -> int | None:
+    place: dict[str, int] = {part: n for n, tier in enumerate(vote.tiers) for part in tier}
     if "council" not in place or baseline not in place:
         return None
     ours, theirs = place["council"], place[baseline]
@@ -67,10 +90,11 @@ def contest(c: Count, baseline: Part, judge: Literal["person", "models"]) -> Con
     share = c.wins / decided if decided else 0.5
     verdict, why = _verdict(c, share, high, evidence)
     words = f"{why}: {c.wins} for the council, {c.losses} for {NAMES[baseline]}, {c.ties} alike"
-    return Contest(
-        baseline=baseline, judge=judge, wins=c.wins, losses=c.losses, ties=c.ties, share=round(share, 4), low=round(low, 4), high=round(high, 4),
+    found = Contest(
+        baseline=baseline, judge=judge, wins=c.wins, losses=c.losses, ties=c.ties, judgements=c.judgements, share=round(share, 4), low=round(low, 4), high=round(high, 4),
         evidence=round(evidence, 4), verdict=verdict, words=words,
     )  # fmt: skip
+    return msgspec.structs.replace(found, words=f"{words}, of {found.basis}")
 
 
 def _verdict(c: Count, share: float, high: float, evidence: float) -> tuple[Verdict, str]:

@@ -23,6 +23,7 @@ import msgspec
 import psutil
 
 from innercouncil.llm.embedded_server import READY, ServerConfig
+from innercouncil.llm.waiting import LoopCondition
 from innercouncil.model.errors import (
     BackendError,
     BackendGarbageError,
@@ -166,7 +167,7 @@ class EmbeddedHost:
         self.together = together
         self._servers: list[EmbeddedServer] = []
         self._retired = False
-        self._changed: asyncio.Condition | None = None
+        self._changed = LoopCondition()
 
     def add(self, server: EmbeddedServer) -> EmbeddedServer:
         """Take a server into this host."""
@@ -176,23 +177,22 @@ class EmbeddedHost:
     @contextlib.asynccontextmanager
     async def use(self, server: EmbeddedServer) -> AsyncIterator[None]:
         """Hold `server` in memory while the block runs."""
-        if self._changed is None:
-            self._changed = asyncio.Condition()
-        async with self._changed:
+        changed = self._changed.here()
+        async with changed:
             others = [s for s in self._servers if s is not server]
             if not self.together:
-                await self._changed.wait_for(lambda: not any(s.busy for s in others))
+                await changed.wait_for(lambda: not any(s.busy for s in others))
                 for other in others:
                     await asyncio.to_thread(other.stop)
             server.busy += 1
         try:
             yield
         finally:
-            async with self._changed:
+            async with changed:
                 server.busy -= 1
                 if self._retired and not server.busy:
                     await asyncio.to_thread(server.stop)
-                self._changed.notify_all()
+                changed.notify_all()
 
     def retire(self) -> None:
         """Free the memory: idle models now, busy ones when their last answer is finished."""

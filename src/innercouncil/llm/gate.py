@@ -7,11 +7,11 @@ one starts right away, it can do more than was known, and the number grows.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable
 from typing import Final
 
+from innercouncil.llm.waiting import LoopCondition
 from innercouncil.model.ports import ChatModel, ChatRequest, Chunk
 
 UNKNOWN: Final = 12
@@ -43,7 +43,7 @@ class Gate:
         self._after: list[int] = []
         self._ended = False
         self._queues = False
-        self._free = asyncio.Condition()
+        self._free = LoopCondition()
 
     @property
     def limit(self) -> int:
@@ -55,9 +55,9 @@ class Gate:
     @contextlib.asynccontextmanager
     async def call(self) -> AsyncGenerator[Callable[[], None], None]:
         """Wait for a place; what is given is to be called for each piece of the answer."""
-        call = _Call()
-        async with self._free:
-            await self._free.wait_for(lambda: len(self._calls) < self.limit)
+        call, free = _Call(), self._free.here()
+        async with free:
+            await free.wait_for(lambda: len(self._calls) < self.limit)
             self._calls.add(call)
 
         def piece() -> None:
@@ -78,8 +78,8 @@ class Gate:
                 self._queues = True
             if not self._calls:
                 self._settle()
-            async with self._free:
-                self._free.notify_all()
+            async with free:
+                free.notify_all()
 
     def _settle(self) -> None:
         # An answer that is finished there may still be on its way here when the next one begins, and two that end

@@ -42,6 +42,8 @@ class Contest(msgspec.Struct, frozen=True, kw_only=True):
     """Sessions in which the council's answer was put before the baseline's."""
     losses: int
     ties: int
+    judgements: int
+    """That the sessions rest on. Several judges make one outcome of a session: what most of them say, or a tie."""
     share: float
     """Wins among the decided ones, 0.5 where none is."""
     low: float
@@ -51,6 +53,17 @@ class Contest(msgspec.Struct, frozen=True, kw_only=True):
     """E-value against one half: 20 or more is reached by chance at most once in twenty meters, however often one looks."""
     verdict: Verdict
     words: str
+
+    @property
+    def sessions(self) -> int:
+        """Sessions that were judged."""
+        return self.wins + self.losses + self.ties
+
+    @property
+    def basis(self) -> str:
+        """What it rests on, for a person."""
+        sessions = f"{self.sessions} session{'s' if self.sessions != 1 else ''}"
+        return sessions if self.judgements == self.sessions else f"{sessions} with {self.judgements} judgements"
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):

@@ -48,12 +48,14 @@ class AbStore:
         return [_trial(row) for row in rows]
 
     def ask(self, name: str, questions: Sequence[str], *, next_one: bool = False) -> None:
-        """Add questions at the end, or as the very next ones. Raises AbTestNotFoundError."""
+        """Add the questions that the test does not have, at the end; or make those not asked yet the very next ones.
+
+        Raises AbTestNotFoundError.
+        """
         with self._db.transaction() as db:
             number, test = _get(db, name)
             at = _count(db, number) if next_one else len(test.questions)
-            together = (*test.questions[:at], *questions, *test.questions[at:])
-            db.execute("UPDATE ab_test SET questions = ? WHERE id = ?", (_json(together), number))
+            _order(db, number, (*test.questions[:at], *questions, *test.questions[at:]))
 
     def put(self, name: str, trial: Trial) -> Trial:
         """Keep a finished pair. Raises UsageError where another window made the same one, or the test was stopped."""
@@ -63,6 +65,10 @@ class AbStore:
                 raise UsageError(f"The test {name!r} was stopped meanwhile; the pair is not kept.")
             if trial.number != _count(db, number) + 1:
                 raise UsageError(f"Another window asked the next question of {name!r} first; vote on that one.")
+            # Another window may have put a question before this one while its answers were written.
+            _order(
+                db, number, (*test.questions[: trial.number - 1], trial.question, *test.questions[trial.number - 1 :])
+            )
             choice, at = ("tie", _now()) if trial.same else (None, None)
             db.execute(
                 "INSERT INTO ab_trial (test, number, made_at, question, first, a, b, same, choice, voted_at) "
@@ -92,10 +98,9 @@ class AbStore:
             db.execute("UPDATE ab_test SET stopped_at = ? WHERE id = ? AND stopped_at IS NULL", (_now(), number))
 
     def delete(self, name: str) -> None:
-        """Delete the test with all its texts. Raises AbTestNotFoundError."""
-        with self._db.transaction() as db:
+        """Delete the test with all its texts. Raises AbTestNotFoundError, and WorkspaceError as `Database.deletion` does."""
+        with self._db.deletion() as db:
             db.execute("DELETE FROM ab_test WHERE id = ?", (_get(db, name)[0],))
-        self._db.wipe()
 
 
 _SELECT = "SELECT id, name, made_at, stopped_at, body, questions FROM ab_test "
@@ -126,6 +131,11 @@ def _trial(row: tuple[object, ...]) -> Trial:
         number=number, made_at=made_at, question=question, first=first, same=bool(same), choice=choice, voted_at=voted_at,  # type: ignore[arg-type]
         a=msgspec.json.decode(str(a), type=SideAnswer), b=msgspec.json.decode(str(b), type=SideAnswer),
     )  # fmt: skip
+
+
+def _order(db: sqlite3.Connection, test: int, questions: Sequence[str]) -> None:
+    """Keep the questions in this order, each where it stands first."""
+    db.execute("UPDATE ab_test SET questions = ? WHERE id = ?", (_json(tuple(dict.fromkeys(questions))), test))
 
 
 def _count(db: sqlite3.Connection, test: int) -> int:

@@ -19,6 +19,8 @@ from innercouncil.store.workspace import disk_errors, sync_folder
 
 KEPT: Final = 5
 """Copies of each reason that are kept; older ones go."""
+UNWIPED: Final = "unwiped_deletion"
+"""Setting that is there from a deletion until its bytes are overwritten in the database's files; a copy never holds them."""
 _NAME: Final = re.compile(r"council-(\d{8}T\d{6}\.\d{6}Z)-([a-z0-9-]+)\.db")
 
 
@@ -153,6 +155,8 @@ def _copy(source: Path, target: Path) -> None:
             with _told(source), _opened(source, "ro") as old, _opened(part, "rwc") as new:
                 old.backup(new)
                 new.execute("PRAGMA journal_mode=DELETE")
+                if new.execute("SELECT 1 FROM sqlite_master WHERE name = 'setting'").fetchone():
+                    new.execute("DELETE FROM setting WHERE name = ?", (UNWIPED,))
             part.replace(target)
         except BaseException:
             with contextlib.suppress(OSError):

@@ -121,12 +121,17 @@ class CardStore:
             return _get(db, slug)
 
     def follow(self, source: str, renamed: str) -> None:
-        """A discovered persona was renamed: its card follows, with its history."""
+        """A discovered persona was renamed: its card follows, with its history; one that is no longer discovered gives way."""
         with self._db.transaction() as db:
-            db.execute(
-                "UPDATE persona SET source = ? WHERE source = ? AND NOT EXISTS (SELECT 1 FROM persona WHERE source = ?)",
-                (renamed, source, renamed),
-            )
+            rows = db.execute("SELECT source, id, archived FROM persona WHERE source IN (?, ?)", (source, renamed))
+            at = {row[0]: row[1:] for row in rows}
+            held = at.get(renamed)
+            if source not in at or (held is not None and held[1] != _GONE):
+                return
+            steps: list[tuple[str | None, int]] = [(renamed, at[source][0])]
+            if held is not None:
+                steps = [(None, held[0]), *steps, (source, held[0])]
+            db.executemany("UPDATE persona SET source = ? WHERE id = ?", steps)
 
     def remove(self, slug: str) -> None:
         """Delete a persona with its history; a discovered one is archived, so that it does not come back by itself."""

@@ -14,10 +14,14 @@ import msgspec
 
 from innercouncil.model.errors import DamagedError, InnerCouncilError, WorkspaceError
 from innercouncil.model.persona import Change
-from innercouncil.store.backups import back_up, forget_deleted
+from innercouncil.store.backups import UNWIPED, back_up, forget_deleted
 from innercouncil.store.database_errors import damaged, trouble
 from innercouncil.store.workspace import private_folder
 
+_WAIT_MS: Final = 10_000
+"""Longest wait for another program that writes, or that stands in the way of overwriting."""
+_LOG_ONLY: Final = "log"
+"""Value of UNWIPED once the copies no longer hold what was deleted."""
 _CHEAP: Final = 4 << 20
 """Bytes of a database that is looked through whenever it is opened; `doctor` and `backup list` look through any."""
 
@@ -251,11 +255,24 @@ class Database:
         with self.reading() as db:
             return self._opened, int(db.execute("PRAGMA data_version").fetchone()[0]), db.total_changes
 
-    def wipe(self) -> None:
-        """Bring deletions from the write-ahead log into the file, so that nothing of what was deleted is left on disk."""
+    @contextlib.contextmanager
+    def deletion(self) -> Iterator[sqlite3.Connection]:
+        """A transaction after which nothing of what it deleted is left on disk: neither in the files nor in the copies.
+
+        What keeps that from being done, a kill too, is made up for when the file is opened or closed next.
+
+        Raises WorkspaceError where it is deleted, but another program keeps the bytes from being overwritten.
+        """
+        with self.transaction() as db:
+            yield db
+            db.execute("INSERT OR REPLACE INTO setting (name, value) VALUES (?, '')", (UNWIPED,))
         with self.reading() as db:
-            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        forget_deleted(self.path)
+            wiped = _wipe(db, self.path)
+        if not wiped:
+            raise WorkspaceError(
+                f"It is deleted, but another program that uses {self.path} (a database browser, another innercouncil) keeps the "
+                f"old bytes on disk, in {self.path.name}-wal; close it, and the next innercouncil command overwrites them."
+            )
 
     def suspect(self) -> None:
         """Damage was seen by somebody else: let the file go, and look all through it before it is used again."""
@@ -269,6 +286,8 @@ class Database:
         with self._lock:
             self._closed = True
             if self._connection is not None:
+                if _identity(self.path) == self._file:
+                    _make_up_for_wipe(self._connection, self.path)
                 self._connection.close()
 
     def _there(self) -> sqlite3.Connection:
@@ -329,7 +348,7 @@ def _open(path: Path, *, thorough: bool = False) -> sqlite3.Connection:
     # would take the write-ahead log away under those who use it (sqlite.org/howtocorrupt.html, 2.2).
     try:
         private_folder(path.parent)
-        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_WAIT_MS / 1000)
     except (OSError, sqlite3.Error) as error:
         raise WorkspaceError(
             f"Cannot open {path}: {error}; check the folder, or choose another with --workspace."
@@ -342,6 +361,7 @@ def _open(path: Path, *, thorough: bool = False) -> sqlite3.Connection:
         if thorough or path.stat().st_size <= _CHEAP:
             _look_through(connection, path)
         _migrate(connection, path)
+        _make_up_for_wipe(connection, path)
     except (OSError, sqlite3.Error) as error:
         connection.close()
         raise trouble(path, error) from error
@@ -349,6 +369,34 @@ def _open(path: Path, *, thorough: bool = False) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _wipe(connection: sqlite3.Connection, path: Path, *, copies: bool = True) -> bool:
+    """Bring deletions from the write-ahead log into the file and empty the log; false where somebody still reads it.
+
+    With `copies`, no copy holds what was deleted afterwards.
+    """
+    busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    if copies:
+        forget_deleted(path)
+    if busy:
+        connection.execute("UPDATE setting SET value = ? WHERE name = ?", (_LOG_ONLY, UNWIPED))
+    else:
+        connection.execute("DELETE FROM setting WHERE name = ?", (UNWIPED,))
+    return not busy
+
+
+def _make_up_for_wipe(connection: sqlite3.Connection, path: Path) -> None:
+    """Do what an earlier deletion could not, if that goes without waiting; else it waits for the next time."""
+    with contextlib.suppress(sqlite3.Error, WorkspaceError):
+        left = connection.execute("SELECT value FROM setting WHERE name = ?", (UNWIPED,)).fetchone()
+        if left is None:
+            return
+        connection.execute("PRAGMA busy_timeout=0")
+        try:
+            _wipe(connection, path, copies=left[0] != _LOG_ONLY)
+        finally:
+            connection.execute(f"PRAGMA busy_timeout={_WAIT_MS}")
 
 
 def _look_through(connection: sqlite3.Connection, path: Path) -> None:
@@ -455,20 +503,24 @@ def add_change(path: Path, change: Change, *, begins: bool = False) -> None:
             _begin(connection, Made(change, undone=False))
 
 
-def undo_change(path: Path) -> Change | None:
-    """Take back the newest change and return it, None where there is none; it is unfinished until `finish_change`."""
+def undo_change(path: Path, change: Change | None = None) -> Change | None:
+    """Take back the newest change, or the newest that is like `change`, and return it, None where there is none.
+
+    It is unfinished until `finish_change`.
+    """
     if not path.exists():
         return None
     with _connect(path) as connection, _together(connection):
-        row = connection.execute(
-            "SELECT id, action, slug, value, other FROM persona_change ORDER BY id DESC LIMIT 1"
-        ).fetchone()
-        if row is None:
-            return None
-        connection.execute("DELETE FROM persona_change WHERE id = ?", (row[0],))
-        change = Change(action=row[1], slug=row[2], value=row[3], other=row[4])
-        _begin(connection, Made(change, undone=True))
-    return change
+        rows = connection.execute(
+            "SELECT id, action, slug, value, other FROM persona_change ORDER BY id DESC"
+        ).fetchall()
+        for number, *values in rows:
+            found = Change(**dict(zip(("action", "slug", "value", "other"), values, strict=True)))
+            if change in (None, found):
+                connection.execute("DELETE FROM persona_change WHERE id = ?", (number,))
+                _begin(connection, Made(found, undone=True))
+                return found
+    return None
 
 
 def unfinished(path: Path) -> Made | None:

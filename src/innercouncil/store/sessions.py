@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -29,7 +29,7 @@ from innercouncil.model.council import (
     Tally,
     Voted,
 )
-from innercouncil.model.errors import ImportFormatError, SessionNotFoundError
+from innercouncil.model.errors import ImportFormatError, SessionNotFoundError, UsageError
 from innercouncil.store.database import Database
 
 QUESTION_CHARS: Final = 300
@@ -86,26 +86,35 @@ class SessionStore:
             if isinstance(event, Finished | Synthesised):
                 _index(db, number)
 
-    def reopen(self, session: str, *, without_seat: int | None = None, owner: str = "") -> SessionRecord:
-        """Mark a session as running again, held by `owner`; with `without_seat` that worker's answers, and all that came of them, go."""
+    def reopen(
+        self, session: str, *, without_seat: int | None = None, owner: str = "",
+        alive: Callable[[str], bool] = lambda _owner: False,
+    ) -> SessionRecord:  # fmt: skip
+        """Mark a session as running again, held by `owner`, and take out what is to be made anew; returns the rest.
+
+        Of a part without a usable final answer these are the answers that failed or came empty, and the votes on the rest.
+        With `without_seat` they are that worker's answers and all that came of them, the person's judgements too.
+
+        Raises SessionNotFoundError, UsageError where it runs in another process: `alive` says whether an owner still is.
+        """
         with self._db.transaction() as db:
             number = _number(db, session)
+            status, holder = db.execute("SELECT status, owner FROM session WHERE number = ?", (number,)).fetchone()
+            if status == "running" and alive(holder):
+                raise UsageError("The session runs in another innercouncil process; wait for it, or stop it there.")
             db.execute(
                 "UPDATE session SET status = 'running', problem = '', finished_at = NULL, owner = ? WHERE number = ?",
                 (owner, number),
             )
             db.execute("DELETE FROM answer WHERE session = ? AND status = 'stopped'", (number,))
-            if without_seat is not None:
-                db.execute(
-                    "DELETE FROM answer WHERE session = ? AND part = 'council' AND (seat = ? OR round > 0)",
-                    (number, without_seat),
-                )
-                for table in ("ballot", "tally", "synthesis"):
-                    db.execute(f"DELETE FROM {table} WHERE session = ? AND part = 'council'", (number,))  # noqa: S608
             # A final answer that failed is worth another try.
             db.execute(
                 "DELETE FROM synthesis WHERE session = ? AND body ->> '$.status' NOT IN ('ok', 'cut')", (number,)
             )
+            if without_seat is None:
+                _forget_failed(db, number)
+            else:
+                _forget_seat(db, number, without_seat)
         return self.get(session)
 
     def get(self, session: str) -> SessionRecord:
@@ -210,16 +219,15 @@ class SessionStore:
     def delete(self, session: str) -> None:
         """Delete a session and its follow-ups for real: their bytes are overwritten in the file.
 
-        Raises SessionNotFoundError.
+        Raises SessionNotFoundError, and WorkspaceError as `Database.deletion` does.
         """
-        with self._db.transaction() as db:
+        with self._db.deletion() as db:
             for each in (session, *_followups(db, session)):
                 number = _number(db, each)
                 db.execute("DELETE FROM session_text WHERE rowid = ?", (number,))
                 db.execute("DELETE FROM session WHERE number = ?", (number,))
             # The index only marks its words as deleted; merging its parts leaves them out.
             db.execute("INSERT INTO session_text (session_text) VALUES ('optimize')")
-        self._db.wipe()
 
     def export(self, session: str) -> bytes:
         """The session as JSON, to be read by `import_session`."""
@@ -346,6 +354,33 @@ def _put_tally(db: sqlite3.Connection, number: int, t: Tally) -> None:
         names = {w.seat: w.name for w in council.workers}
         winner = " = ".join(names.get(s, "?") for s in t.winners) if len(t.winners) < len(names) else ""
         db.execute("UPDATE session SET winner = ? WHERE number = ?", (winner, number))
+
+
+def _forget_failed(db: sqlite3.Connection, number: int) -> None:
+    """Take out the answers that failed or came empty in parts that have no final answer, and what came of the others."""
+    failed = db.execute(
+        "DELETE FROM answer WHERE session = ? AND status IN ('failed', 'empty') AND part NOT IN "
+        "(SELECT part FROM synthesis WHERE session = answer.session) RETURNING part",
+        (number,),
+    ).fetchall()
+    for part in {row[0] for row in failed}:
+        _forget_outcome(db, number, part)
+
+
+def _forget_seat(db: sqlite3.Connection, number: int, seat: int) -> None:
+    """Take out a worker's answers, and what models and the person made of them."""
+    db.execute("DELETE FROM answer WHERE session = ? AND part = 'council' AND (seat = ? OR round > 0)", (number, seat))
+    _forget_outcome(db, number, "council")
+    for table in ("person_vote", "worth_vote"):
+        db.execute(f"DELETE FROM {table} WHERE session = ?", (number,))  # noqa: S608
+
+
+def _forget_outcome(db: sqlite3.Connection, number: int, part: Part) -> None:
+    """Take out what came of a part's answers."""
+    for table in ("ballot", "tally", "synthesis"):
+        db.execute(f"DELETE FROM {table} WHERE session = ? AND part = ?", (number, part))  # noqa: S608
+    if part == "council":
+        db.execute("UPDATE session SET winner = '' WHERE number = ?", (number,))
 
 
 def _put_synthesis(db: sqlite3.Connection, number: int, s: Synthesis) -> None:

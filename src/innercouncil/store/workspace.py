@@ -12,23 +12,32 @@ import contextlib
 import errno
 import hashlib
 import os
+import platform
 import re
+import secrets
 import shutil
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, Final
 
 import filelock
 import msgspec
+import psutil
 
 from innercouncil.model.errors import NO_ROOM, DiskFullError, WorkspaceError
 
 _CHUNK: Final = 1 << 20
 _ABANDONED: Final = 3600
 """Seconds after which nobody writes to a temporary file any more."""
+_HERE: Final = f"{zlib.crc32(platform.node().encode('utf-8', 'replace')):08x}"
+"""Stands for this machine in temporary names: several may share a folder, and each knows only its own processes."""
+_PART_RE: Final = re.compile(r"\.([0-9a-f]{8})-(\d{1,9})-[0-9a-f]{8}\.part")
+_SWEPT: Final = set[Path]()
+"""Folders in which this process looked for leftovers."""
 FOLDER_SUFFIXES: Final = frozenset({".json", ".jsonl", ".ndjson", ".db", ".html", ".zip"})
 """Files of an export folder that are kept."""
 
@@ -142,6 +151,7 @@ class Workspace:
             self.root, self.stamps, self.raw_imports, self.all_messages.parent, self.clusters, self.prompts, self.lora_training,
         )  # fmt: skip
         for folder in folders:
+            _drop_dead(folder)
             for part in folder.glob(".*.part"):
                 with contextlib.suppress(OSError):
                     if time.time() - part.stat().st_mtime > _ABANDONED:
@@ -239,11 +249,16 @@ def whole_lines(path: Path) -> list[bytes]:
 def writing(path: Path) -> Iterator[IO[bytes]]:
     """Open a temporary file beside `path` for writing; on success it replaces `path`, on failure it is removed.
 
+    Each writer has a temporary file of its own, so of several at once the last one done stands, whole.
+
     Raises WorkspaceError on a full disk, missing rights or any other trouble of the file system.
     """
-    temporary = path.with_name(f".{path.name}.part")
+    temporary = path.with_name(f".{_HERE}-{os.getpid()}-{secrets.token_hex(4)}.part")
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.parent not in _SWEPT:
+            _SWEPT.add(path.parent)
+            _drop_dead(path.parent)
         try:
             with temporary.open("wb") as f:
                 yield f
@@ -255,6 +270,21 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
             raise
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file of this name is one that is being written, or that a kill left."""
+    return _PART_RE.fullmatch(name) is not None
+
+
+def _drop_dead(folder: Path) -> None:
+    """Take out temporary files of this machine's processes that are no more."""
+    with contextlib.suppress(OSError):
+        for part in folder.glob(".*.part"):
+            match = _PART_RE.fullmatch(part.name)
+            if match and match[1] == _HERE and not psutil.pid_exists(int(match[2])):
+                with contextlib.suppress(OSError):
+                    part.unlink()
 
 
 def private_folder(folder: Path) -> None:

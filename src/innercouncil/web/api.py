@@ -212,7 +212,7 @@ async def fetch_model(house: House, request: Request, body: Name) -> JobOut:
     return JobOut(jobs_of(request).start("model", work).id)
 
 
-@TABLE.add("DELETE", "/api/jobs/{id}", "Stop fetching a model; what has arrived is kept", status=204)
+@TABLE.add("DELETE", "/api/jobs/{id}", "Stop a job; what was finished is kept", status=204)
 async def stop_job(house: House, request: Request) -> None:
     jobs_of(request).cancel(request.path_params["id"])
 
@@ -294,6 +294,11 @@ async def import_export(house: House, request: Request) -> JobOut:
     except UsageError:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+@TABLE.add("GET", "/api/jobs", "The jobs that run now, one at most", returns=list[Job])
+async def running_jobs(house: House, request: Request) -> list[Job]:
+    return jobs_of(request).running()
 
 
 @TABLE.add("GET", "/api/jobs/{id}", "How far a job is", returns=Job)

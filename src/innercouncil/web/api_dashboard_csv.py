@@ -99,9 +99,10 @@ async def dashboard_worth_csv(house: House, request: Request) -> Response:
     """One line a baseline and kind of judge."""
     found = await asyncio.to_thread(worth_out, figures_of(request))
     head = ["baseline", "judge", "council_better", "baseline_better", "alike", "preferred", "low", "high", "e_value",
-            "verdict", "sessions"]  # fmt: skip
+            "verdict", "sessions", "judgements"]  # fmt: skip
     rows: list[list[Cell]] = [
-        [c.baseline, c.judge, c.wins, c.losses, c.ties, c.share, c.low, c.high, c.evidence, c.verdict, row.sessions]
+        [c.baseline, c.judge, c.wins, c.losses, c.ties, c.share, c.low, c.high, c.evidence, c.verdict, row.sessions,
+         c.judgements]
         for row in found.rows for c in (row.contest,)
     ]  # fmt: skip
     return csv_response("worth.csv", head, rows)

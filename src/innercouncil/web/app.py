@@ -50,7 +50,7 @@ def build(workspace: Workspace, *, port: int) -> Starlette:
         try:
             yield
         finally:
-            app.state.jobs.close()
+            await app.state.jobs.close()
             await app.state.house.close()
 
     return Starlette(

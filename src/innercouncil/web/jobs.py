@@ -16,6 +16,7 @@ from innercouncil.model.errors import InnerCouncilError, UsageError
 from innercouncil.web.http import LOG
 
 KEPT = 20
+_STOPPED = "You stopped it; started again, it goes on where it was."
 
 Kind = Literal["import", "personas", "model", "writing", "ab", "tuning"]
 
@@ -35,6 +36,8 @@ class Job(msgspec.Struct):
     """What the person has to say yes or no to before it goes on."""
     note: str = ""
     """What it took so far."""
+    stoppable: bool = True
+    """Whether a person may stop it: what follows from a change of theirs is done to its end."""
 
 
 class Jobs:
@@ -51,17 +54,22 @@ class Jobs:
             raise UsageError("There is no such job; start it again.")
         return self._jobs[id_]
 
+    def running(self) -> list[Job]:
+        """The jobs that run now."""
+        return [j for j in self._jobs.values() if j.state == "running"]
+
     def check_free(self) -> None:
         """Raises UsageError while a job runs."""
-        if any(j.state == "running" for j in self._jobs.values()):
+        if self.running():
             raise UsageError("Something is being read already; wait until it is done.")
 
     def start(self, kind: Kind, work: Callable[[JobWatcher], Awaitable[None] | None]) -> Job:
         """Run `work`, in a thread unless it is a coroutine function. Raises UsageError while another job runs."""
         self.check_free()
-        job = Job(id=secrets.token_hex(8), kind=kind)
+        job = Job(id=secrets.token_hex(8), kind=kind, stoppable=kind != "personas")
         self._jobs = dict([*self._jobs.items(), (job.id, job)][-KEPT:])
-        watcher = self._watchers[job.id] = JobWatcher(job)
+        watcher = JobWatcher(job, in_thread=not inspect.iscoroutinefunction(work))
+        self._watchers[job.id] = watcher
 
         async def run() -> None:
             try:
@@ -71,7 +79,7 @@ class Jobs:
                     await asyncio.to_thread(work, watcher)
                 job.state = "done"
             except asyncio.CancelledError:
-                job.problem, job.state = "You stopped it; started again, it goes on where it was.", "failed"
+                job.problem, job.state = _STOPPED, "failed"
             except InnerCouncilError as error:
                 job.problem, job.state = str(error), "failed"
             except Exception as error:
@@ -93,19 +101,23 @@ class Jobs:
         self._watchers[id_].answer(yes)
 
     def cancel(self, id_: str) -> None:
-        """Stop fetching a model. Raises UsageError for jobs that cannot be stopped."""
-        job = self.get(id_)
-        if job.kind not in ("model", "ab"):
+        """Stop a job: in a thread at its next step. Raises UsageError for one that goes to its end."""
+        if not self.get(id_).stoppable:
             raise UsageError("This cannot be stopped half-way; it ends by itself.")
-        if id_ in self._tasks:
-            self._tasks[id_].cancel()
+        self._stop(id_)
 
-    def close(self) -> None:
-        """Stop what can be stopped; a question that is open is answered with no."""
-        for watcher in list(self._watchers.values()):
-            watcher.answer(False)
-        for task in list(self._tasks.values()):
-            task.cancel()
+    async def close(self) -> None:
+        """Stop every job and wait until it has let go."""
+        tasks = list(self._tasks.values())
+        for id_ in list(self._tasks):
+            self._stop(id_)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _stop(self, id_: str) -> None:
+        if id_ in self._tasks:
+            self._watchers[id_].stop()
+            if not self._watchers[id_].in_thread:
+                self._tasks[id_].cancel()
 
     async def events(self, id_: str) -> AsyncGenerator[tuple[str, Job], None]:
         """The job whenever it changed, until it ends."""
@@ -121,15 +133,26 @@ class Jobs:
             await asyncio.sleep(0.1)
 
 
-class JobWatcher:
-    """Takes a stage's progress into a job."""
+class StoppedError(InnerCouncilError):
+    """The job was stopped, by the person or with the app."""
 
-    def __init__(self, job: Job) -> None:
-        self._job = job
+
+class JobWatcher:
+    """Takes a stage's progress into a job; once the job was stopped, whatever it is told raises StoppedError."""
+
+    def __init__(self, job: Job, *, in_thread: bool) -> None:
+        self._job, self.in_thread = job, in_thread
         self._answered, self._yes = threading.Event(), False
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        """End the job at its next step; a question that is open is answered with no."""
+        self._stopped.set()
+        self.answer(False)
 
     def ask(self, question: str) -> bool:
         """Wait, in the job's thread, for the person's yes or no."""
+        self._go_on()
         self._job.question = question
         self._answered.wait()
         self._answered.clear()
@@ -143,19 +166,27 @@ class JobWatcher:
 
     def note(self, text: str) -> None:
         """Say something beside the bar."""
+        self._go_on()
         self._job.note = text
 
     def stage(self, title: str, *, done: bool) -> Callable[[int, int], None]:
         """A stage begins."""
+        self._go_on()
         job = self._job
         job.stage = next((name for name, t in TITLES.items() if t == title), "")
         job.title, job.done, job.total = title, int(done), 1
 
         def update(at: int, total: int) -> None:
+            self._go_on()
             job.done, job.total = at, max(total, 1)
 
         return update
 
     def at(self, title: str, done: int, total: int) -> None:
         """Say how far it is, in one go."""
+        self._go_on()
         self._job.title, self._job.done, self._job.total = title, done, max(total, 1)
+
+    def _go_on(self) -> None:
+        if self._stopped.is_set():
+            raise StoppedError(_STOPPED)

@@ -15,8 +15,17 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from innercouncil.app.council import House, options_from
-from innercouncil.model.council import Answered, Attachment, Exchange, Finished, SynthesisDelta, Synthesised, Voted
-from innercouncil.model.errors import BackendError, InnerCouncilError, PersonaNotFoundError, UsageError
+from innercouncil.model.council import (
+    Answered,
+    Attachment,
+    Event,
+    Exchange,
+    Finished,
+    SynthesisDelta,
+    Synthesised,
+    Voted,
+)
+from innercouncil.model.errors import BackendError, DeclinedError, InnerCouncilError, PersonaNotFoundError, UsageError
 from innercouncil.model.ports import ChatRequest, ChatTurn, Usage
 from innercouncil.web.http import json_response, read_json, status_of
 
@@ -127,7 +136,11 @@ async def _pieces(house: House, asked: _Request) -> AsyncGenerator[Any, None]:
 
 
 async def _council(house: House, asked: _Request) -> AsyncGenerator[Any, None]:
-    """A session of the council; its final answer is what is streamed. It is kept like any other."""
+    """A session of the council, kept like any other: its final answer, whole or as it is written.
+
+    Where the synthesizer broke off, a stream goes on with a sentence that says so and the answer that is kept in its place.
+    Raises BackendError where nobody gave an answer, DeclinedError where the person stopped the session before the final one.
+    """
     said = [m for m in asked.messages if m.role in ("user", "assistant")]
     history = [
         Exchange(a.text, b.text) for a, b in itertools.pairwise(said) if a.role == "user" and b.role == "assistant"
@@ -142,29 +155,41 @@ async def _council(house: House, asked: _Request) -> AsyncGenerator[Any, None]:
         said[-1].text, options=options_from(given, house.default_options()), history=history[-8:],
         attachments=[Attachment("instructions", text) for text in system],
     )  # fmt: skip
-    used, finish, finished = Usage(0, 0), "stop", False
+    used, finish, finished, streamed = Usage(0, 0), "stop", False, False
     try:
         async with contextlib.aclosing(house.events(session)) as events:
             async for event in events:
-                if isinstance(event, SynthesisDelta) and event.part == "council":
+                used = _sum(used, _usage_of(event))
+                if isinstance(event, SynthesisDelta) and event.part == "council" and asked.stream:
+                    streamed |= not event.text.isspace()
                     yield event.text
-                elif isinstance(event, Answered):
-                    used = _sum(used, event.answer.usage)
-                elif isinstance(event, Voted):
-                    used = _sum(used, event.ballot.usage)
-                elif isinstance(event, Synthesised):
-                    used = _sum(used, event.synthesis.usage)
-                    finish = "length" if event.synthesis.status == "cut" else finish
-                    if event.synthesis.status == "failed":
-                        yield event.synthesis.text
+                elif isinstance(event, Synthesised) and event.synthesis.part == "council":
+                    final = event.synthesis
+                    finish = "length" if final.status == "cut" else finish
+                    if not asked.stream or final.status not in ("ok", "cut"):
+                        yield f"\n\n{final.problem}\n\n{final.text}" if streamed else final.text
                 elif isinstance(event, Finished):
                     finished = True
-                    if event.problem and not house.sessions.get(session).final:
-                        raise BackendError(event.problem)
+                    if not house.sessions.get(session).final:
+                        raise _no_final(event)
     finally:
         if not finished and session in house.running():
             house.stop(session)
     yield finish, used
+
+
+def _no_final(end: Finished) -> InnerCouncilError:
+    if end.status == "stopped":  # no server error: clients ask again by themselves after those
+        return DeclinedError("The session was stopped before there was a final answer; resume it in innercouncil.")
+    return BackendError(end.problem or "The session ended without a final answer; ask again.")
+
+
+def _usage_of(event: Event) -> Usage | None:
+    if isinstance(event, Answered):
+        return event.answer.usage
+    if isinstance(event, Voted):
+        return event.ballot.usage
+    return event.synthesis.usage if isinstance(event, Synthesised) else None
 
 
 def _sum(first: Usage, second: Usage | None) -> Usage:

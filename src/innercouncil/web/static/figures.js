@@ -8,6 +8,8 @@ export const percent = (x) => `${Math.round(100 * x)}%`;
 export const interval = (e) => `${Math.round(100 * Math.max(0, e.low))}\u00a0to\u00a0${percent(Math.min(1, e.high))}`;
 export const evidence = (e) => (e >= 1000 ? "over 1,000" : e >= 10 ? `${Math.round(e)}` : e.toPrecision(2));
 export const many = (n, what) => `${n.toLocaleString()} ${what}${n === 1 ? "" : "s"}`;
+/** What a line of the worth-it meter rests on; several judges of a session make one outcome of it. */
+export const basis = (c) => { const n = c.wins + c.ties + c.losses; return many(n, "session") + (c.judgements === n ? "" : ` with ${many(c.judgements, "judgement")}`); };
 export const csv = (name, given = {}) => `/api/dashboard/${name}.csv${Object.keys(given).length ? `?${new URLSearchParams(given)}` : ""}`;
 export const behind = (figure, given) => `/dashboard/sessions?${new URLSearchParams({ figure, ...given })}`;
 

@@ -1,7 +1,7 @@
 // The sections that are drawn from reports: twins, worth it and A/B tests.
 import { day, h, prose } from "./dom.js";
 import { SHAPES, forest } from "./forest.js";
-import { PARTS, behind, box, code, csv, evidence, interval, many, percent, sessions, table } from "./figures.js";
+import { PARTS, basis, behind, box, code, csv, evidence, interval, many, percent, sessions, table } from "./figures.js";
 
 const VERDICTS = { distinct: "circle", twins: "rect", "not sure": "triangle" };
 const MOST = 20;
@@ -41,7 +41,7 @@ export function worth(node, { worth: w, rows }) {
   node.replaceChildren(...[
     h("p", {}, h("strong", {}, w.words)), lines.length ? chart : null,
     lines.length ? table("The council against its baselines", ["council", "preferred", "95%, whenever one looks", "better, alike, worse", "evidence, 20 is enough", "worth it", "behind it"],
-      lines.map((c) => [c.label, percent(c.share), interval(c), `${c.wins}, ${c.ties}, ${c.losses}`, evidence(c.evidence), c.verdict, sessions(c.href, c.n, c.label)]), csv("worth")) : null,
+      lines.map((c) => [c.judgements > c.n ? `${c.label}: ${basis(c)}` : c.label, percent(c.share), interval(c), `${c.wins}, ${c.ties}, ${c.losses}`, evidence(c.evidence), c.verdict, sessions(c.href, c.n, c.label)]), csv("worth")) : null,
     w.costs.length ? table("What a question takes", ["", "seconds", "tokens", "times the synthesizer alone", "sessions"], w.costs.map((c) => [PARTS[c.part], c.seconds.toFixed(1), `${Math.round(c.tokens)}`, alone && alone.seconds ? (c.seconds / alone.seconds).toFixed(1) : "–", `${c.sessions}`]), csv("costs")) : null,
     ...w.notes.map((n) => h("p", { class: "quiet" }, prose(n))),
     h("p", {}, h("a", { href: "/worth" }, w.waiting ? `Judge blindly: ${many(w.waiting, "session")} ${w.waiting === 1 ? "waits" : "wait"}` : "Worth it?")),

@@ -14,7 +14,7 @@ function row(s) {
     s.snippet && h("p", {}, marked(s.snippet)),
     h("p", { class: "row quiet" }, day(s.created_at), ` · ${s.workers} workers`, s.winner && ` · first: ${s.winner}`, s.voted && " · you voted",
       STATUS[s.status] && h("span", { class: "badge" }, STATUS[s.status]),
-      h("button", { class: "second small", "aria-label": `Delete the session: ${s.question.slice(0, 60)}`, onclick: guard(async () => { if (await ask("Delete this session, and those that follow up on it and quote it, for good?", "Delete")) { await remove(`/api/sessions/${s.id}`); await load(); } }) }, "Delete")));
+      h("button", { class: "second small", "aria-label": `Delete the session: ${s.question.slice(0, 60)}`, onclick: guard(async () => { if (await ask("Delete this session, and those that follow up on it and quote it, for good?", "Delete")) { try { await remove(`/api/sessions/${s.id}`); } finally { await load(); } } }) }, "Delete")));
   return item;
 }
 
