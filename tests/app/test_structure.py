@@ -60,6 +60,7 @@ def split(slug: str) -> Change:
         ([rename("maker", "Doer"), merge("poet", "solver", "Maker")], ["Maker", "Doer", "Seeker"]),
         ([rename("maker", "Doer"), rename("poet", "Maker"), split("solver")], ["Doer", "Maker", "Seeker", "Solver A", "Solver B"]),
         ([merge("maker", "poet", "Solver")], ["Solver 2", "Solver", "Seeker"]),
+        ([Change(action="rename", slug="maker", value="Poet", other="poet")], ["Poet 2", "Poet", "Solver", "Seeker"]),
         ([rename("maker", "Poet")], ["Poet 2", "Poet", "Solver", "Seeker"]),
         ([rename("maker", "Poet A"), split("poet")], ["Poet A", "Solver", "Seeker", "Poet A 2", "Poet B"]),
         ([split("maker"), merge("maker-a", "maker-b", "Maker")], ["Maker", "Poet", "Solver", "Seeker"]),

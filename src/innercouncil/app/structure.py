@@ -37,7 +37,7 @@ def in_the_way(personas: Sequence[Persona], change: Change) -> tuple[str, Person
         return None
     for name in _names_given(change, there[change.slug].name):
         other = there.get(slug_of(name))
-        if other is not None and other.slug not in (change.slug, change.other):
+        if other is not None and other.slug != change.slug and (change.action, change.other) != ("merge", other.slug):
             return name, other
     return None
 
@@ -65,14 +65,14 @@ def apply_changes(
     wishes: dict[str, list[Change]] = {}
     for change in changes:
         at_slug = {slug_of(g.called): c for c, g in groups.items()}
-        at, other = at_slug.get(change.slug), at_slug.get(change.other)
+        at, other = at_slug.get(change.slug), at_slug.get(change.other) if change.action == "merge" else None
         if at is None:
             continue
-        group, taken = groups[at], set(at_slug) - {change.slug, change.other}
+        group, taken = groups[at], {slug for slug, c in at_slug.items() if c not in (at, other)}
         if change.action == "drop":
             labels[labels == at] = -1
             del groups[at]
-        elif change.action == "merge" and other is not None and other != at:
+        elif other is not None and other != at:
             groups[at] = _merged(group, groups.pop(other), change, [(labels == c).sum() for c in (at, other)], taken)
             labels[labels == other] = at
         elif change.action == "split":
