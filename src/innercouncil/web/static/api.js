@@ -20,7 +20,7 @@ export const remove = async (path) => answer(await call("DELETE", path));
 export const upload = async (path, file) =>
   answer(await call("POST", path, { headers: { "Content-Type": "application/octet-stream" }, body: file }));
 
-/** Server-sent events of a POST or GET: handle(name, data) for each, until the signal aborts it. */
+/** Server-sent events of a POST or GET: handle(name, data) for each, until the end or until `signal` is aborted. */
 export async function stream(method, path, body, handle, signal) {
   const options = body ? { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) } : {};
   const response = await call(method, path, { ...options, signal });
