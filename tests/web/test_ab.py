@@ -118,7 +118,7 @@ def test_a_pair_of_typed_prompts_is_cancelled_while_it_is_answered_and_asked_aga
         page.get_by_role("button", name="Begin").click()
         page.get_by_role("button", name="Next question").click()
         page.get_by_role("button", name="Cancel").click()
-        expect(page.locator("#notices")).to_contain_text("Cancelled")
+        expect(page.locator("#notices")).to_contain_text("You stopped it")
         expect(page.locator("#test")).to_contain_text("0 of 1 questions asked")
         goes_on.set()
         page.get_by_role("button", name="Next question").click()
