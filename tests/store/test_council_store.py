@@ -357,14 +357,30 @@ def test_personas_that_are_discovered_no_more_leave_and_come_back_but_removed_on
     assert [p.slug for p in cards.all()] == ["a"]
 
 
+def test_what_the_person_removed_is_listed_and_brought_back_and_what_left_by_itself_is_not(database: Database) -> None:
+    cards = CardStore(database)
+    cards.sync({"a": card("A", "one"), "b": card("B"), "c": card("C")})
+    cards.save("a", card("A", "mine"))
+    cards.remove("a")
+    cards.sync({"a": card("A", "one"), "b": card("B")})
+    assert [p.slug for p in cards.removed()] == ["a"], "c is no longer discovered"
+    back = cards.bring_back("a")
+    assert (back.archived, back.enabled, back.card.system) == (False, True, "mine")
+    assert cards.bring_back("c").archived
+    assert cards.sync({"a": card("A", "one"), "b": card("B")}).archived == ()
+    assert (cards.removed(), [p.slug for p in cards.all()]) == ([], ["a", "b"])
+
+
 def test_undo_goes_back_step_by_step_and_says_when_there_is_nothing(database: Database) -> None:
     cards = CardStore(database)
     cards.add(card("A", "one"), "a", "created")
     for text in ("two", "three"):
         cards.save("a", card("A", text))
+    assert [v.number for v in (cards.earlier("a"),) if v] == [2]
     assert cards.undo("a").card.system == "two"
     assert cards.undo("a").card.system == "one"
     with pytest.raises(UsageError):
         cards.undo("a")
+    assert cards.earlier("a") is None
     assert cards.restore("a", 3).card.system == "three"
     assert cards.add(card("A"), "a", "created").slug == "a-2"

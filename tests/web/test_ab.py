@@ -12,6 +12,9 @@ import pytest
 from browser import ARTEFACTS, Watched, chromium, run_py
 from playwright.sync_api import expect
 
+from innercouncil.app.ab_tests import words_of
+from innercouncil.evaluation.ab_test import judge
+from innercouncil.model.ab import AbTest, Variant
 from scripted_author import speaking
 from tiny_model import build_tiny_model
 
@@ -115,7 +118,7 @@ def test_a_pair_of_typed_prompts_is_cancelled_while_it_is_answered_and_asked_aga
         page.get_by_role("button", name="Begin").click()
         page.get_by_role("button", name="Next question").click()
         page.get_by_role("button", name="Cancel").click()
-        expect(page.locator("#notices")).to_contain_text("Cancelled")
+        expect(page.locator("#notices")).to_contain_text("You stopped it")
         expect(page.locator("#test")).to_contain_text("0 of 1 questions asked")
         goes_on.set()
         page.get_by_role("button", name="Next question").click()
@@ -124,3 +127,20 @@ def test_a_pair_of_typed_prompts_is_cancelled_while_it_is_answered_and_asked_aga
         page.get_by_role("button", name="Tie").click()
         expect(page.locator("#list")).to_contain_text("1 asked")
         assert not watched.problems
+
+
+def test_a_name_that_cannot_be_is_met_by_what_a_name_may_be(base: str) -> None:
+    with chromium() as browser:
+        page = Watched(browser, base).open("/ab")
+        page.locator("#name").fill("two words")
+        assert page.locator("#name").evaluate("(e) => e.validity.patternMismatch")
+        expect(page.locator("#name")).to_have_attribute("title", "Letters, digits, - and _; a letter or digit first.")
+
+
+def test_a_winner_is_told_with_the_highest_e_value_and_not_as_that_of_now() -> None:
+    a, b = (Variant(kind="persona", name=name, workers=()) for name in "ab")
+    test = AbTest(name="t", a=a, b=b, worker_model="m", synthesizer_model="m")
+    verdict = judge(["b"] * 12 + ["a"] * 3, test.options)
+    assert max(verdict.path) > verdict.e_value
+    peak = f"{max(verdict.path):.0f}"
+    assert words_of(test, verdict) == f"B (b) wins: the e-value reached {peak} within 15 votes, safe to stop."

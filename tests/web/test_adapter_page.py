@@ -93,3 +93,30 @@ def test_one_click_seats_an_adapter_and_one_takes_it_away(base: str) -> None:
         page = watched.open("/personas/plain")
         expect(page.locator("#heading")).to_have_text("Plain")
         expect(page.locator("#adapter")).to_be_hidden()
+
+
+def test_a_reason_is_asked_for_where_it_belongs_and_survives_a_failed_gate_run(base: str) -> None:
+    with chromium() as browser:
+        watched = Watched(browser, base, width=390)
+        page = watched.open("/personas/leaky")
+        reason, seat = page.locator("#adapter-reason"), page.get_by_role("button", name="Seat it all the same")
+        for text in ("", "  "):
+            reason.fill(text)
+            seat.click()
+            expect(reason).to_be_focused()
+            assert not reason.evaluate("(e) => e.validity.valid")
+            expect(page.locator("#notices")).to_be_empty()
+        page.screenshot(path=ARTEFACTS / "adapter-reason-390.png")
+        reason.fill("read by me alone")
+        with httpx.Client(base_url=base, timeout=60) as client:
+            settings = client.get("/api/models").json()["settings"]
+            client.put("/api/models", json=settings | {"worker": "none"}).raise_for_status()
+            page.get_by_role("button", name="Run the gates again").click()
+            expect(page.locator("#notices")).to_contain_text("none is not on this machine")
+            client.put("/api/models", json=settings).raise_for_status()
+        expect(reason).to_have_value("read by me alone")
+        expect(seat).to_be_enabled()
+        reason.press("Enter")
+        expect(page.locator("#adapter-state")).to_contain_text("Seated all the same: read by me alone")
+        page.get_by_role("button", name="Back to the prompt alone").click()
+        expect(reason).to_have_value("")

@@ -88,7 +88,7 @@ def test_a_prompt_is_edited_counted_compared_and_brought_back(lived: Place) -> N
 
     page.reload()
     expect(page.locator("#system")).to_have_value(re.compile("cheapest test first"))
-    page.get_by_role("button", name="Undo").click()
+    page.get_by_role("button", name="Back one version").click()
     expect(page.locator("#system")).to_have_value(before)
     expect(page.locator("#history")).to_contain_text("3. undone")
     expect(page.locator("#evidence")).not_to_contain_text("Written by you")
@@ -149,6 +149,8 @@ def test_a_persona_is_made_by_hand_exported_imported_and_removed(lived: Place) -
     page = watched.open("/personas")
     with page.expect_download() as download:
         page.get_by_label("Export The Sceptic as").select_option("card-png")
+        card_of = page.locator("#list > li", has=page.locator("a[href='/personas/the-sceptic']")).first
+        card_of.get_by_role("button", name="Export").click()
         page.get_by_role("button", name="Download").click()
     card = lived.home / download.value.suggested_filename
     download.value.save_as(card)
@@ -166,8 +168,8 @@ def test_a_persona_is_made_by_hand_exported_imported_and_removed(lived: Place) -
     assert not mine.get_by_label("Sits in the council").is_checked()
     for slug in ("the-sceptic-2", "the-sceptic"):
         card_of = page.locator("#list > li", has=page.locator(f"a[href='/personas/{slug}']")).first
-        card_of.get_by_role("button", name="Remove").click()
-        page.locator("dialog").get_by_role("button", name="Remove").click()
+        card_of.get_by_role("button", name="Delete").click()
+        page.locator("dialog").get_by_role("button", name="Delete").click()
         expect(page.locator(f"a[href='/personas/{slug}']")).to_have_count(0)
     assert not watched.problems
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import httpx
@@ -9,8 +10,10 @@ from browser import ARTEFACTS, Watched, chromium, run_py
 from playwright.sync_api import expect
 
 from baseline_sessions import hold
+from innercouncil.model.worth import PERSON, WorthVote
 from innercouncil.store.database import Database
 from innercouncil.store.workspace import Workspace
+from innercouncil.store.worth import WorthStore
 
 
 def test_a_person_judges_blindly_and_sees_the_sum(tmp_path: Path) -> None:
@@ -49,3 +52,20 @@ def test_a_person_judges_blindly_and_sees_the_sum(tmp_path: Path) -> None:
             assert shown.evaluate(hidden) == 0, "the verdict is seen without scrolling sideways"
             shown.screenshot(path=ARTEFACTS / f"worth-{width}-{'dark' if dark else 'light'}.png", full_page=True)
             assert not seen.problems
+
+
+def test_much_evidence_reads_as_a_number_and_not_as_a_power(tmp_path: Path) -> None:
+    ws = Workspace(tmp_path / "data")
+    ws.prepare()
+    database = Database(ws.database)
+    sessions = [hold(database, f"Shall we move {n}?", parts=("council", "alone")) for n in range(11)]
+    votes = [
+        WorthVote(session=s, judge=PERSON, shown=("council", "alone"), tiers=(("council",), ("alone",)))
+        for s in sessions
+    ]
+    WorthStore(database).add(votes)
+    database.close()
+    with run_py(ws.root) as base, chromium() as browser:
+        page = Watched(browser, base).open("/worth")
+        cell = page.locator("#meter td[data-head='evidence, 20 is enough']").first
+        expect(cell).to_have_text(re.compile(r"^\d{2,}$"))

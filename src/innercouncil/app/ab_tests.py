@@ -415,7 +415,7 @@ def words_of(test: AbTest, verdict: Verdict) -> str:
         case "a" | "b":
             side = test.a if verdict.state == "a" else test.b
             peak = max(verdict.path)
-            return f"{verdict.state.upper()} ({side.name}) wins: e-value {peak:.0f} after {votes} votes, safe to stop."
+            return f"{verdict.state.upper()} ({side.name}) wins: the e-value reached {peak:.0f} within {votes} votes, safe to stop."
         case "equal":
             return f"Stop: practically equal, each side wins between {verdict.low:.0%} and {verdict.high:.0%}."
         case "given_up":

@@ -164,6 +164,25 @@ def duplicate_persona(cards: CardStore, slug: str, name: str = "") -> SeatedPers
     return cards.add(card, slug_of(card.name), "duplicated")
 
 
+def removed_personas(workspace: Workspace, cards: CardStore) -> list[SeatedPersona]:
+    """The personas that the person removed and discovery still finds: they can be brought back.
+
+    Raises NothingToDiscoverError where what was discovered is damaged.
+    """
+    there = _generated(workspace) if workspace.discovery.exists() else {}
+    return [p for p in cards.removed() if p.source in there]
+
+
+def bring_back(workspace: Workspace, cards: CardStore, slug: str) -> SeatedPersona:
+    """Seat a removed persona again. Raises PersonaNotFoundError, NothingToDiscoverError, UsageError."""
+    present = cards.get(slug)
+    if present.slug not in {p.slug for p in removed_personas(workspace, cards)}:
+        raise UsageError(
+            f"{present.card.name} was not removed, or is no longer discovered; there is nothing to bring back."
+        )
+    return cards.bring_back(present.slug)
+
+
 def preview_cards(data: bytes, filename: str) -> list[ImportedCard]:
     """What a file holds, before anything is kept. Raises CardError."""
     from innercouncil.cards.registry import read_card

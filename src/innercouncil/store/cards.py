@@ -97,16 +97,21 @@ class CardStore:
                 return self.save(slug, version.card)
         raise UsageError(f"{slug} has no version {number}; its history shows which there are.")
 
-    def undo(self, slug: str) -> SeatedPersona:
-        """Go back to the version before the present one; an undo is a version too, so going back goes on from there."""
+    def earlier(self, slug: str) -> PersonaVersion | None:
+        """The version an undo goes back to, None where there is none. Raises PersonaNotFoundError."""
         versions = self.versions(slug)
         at = 0
         while at < len(versions) and versions[at].reason == "undone":
             at += 1
-        steps = at + 1
-        if steps + at >= len(versions):
+        back = 2 * at + 1
+        return versions[back] if back < len(versions) else None
+
+    def undo(self, slug: str) -> SeatedPersona:
+        """Go back to the version before the present one; an undo is a version too, so going back goes on from there."""
+        earlier = self.earlier(slug)
+        if earlier is None:
             raise UsageError(f"{slug} has no earlier version to go back to.")
-        return self.save(slug, versions[steps + at].card, "undone")
+        return self.save(slug, earlier.card, "undone")
 
     def enable(self, slug: str, enabled: bool) -> SeatedPersona:
         """Seat the persona by default, or not. Raises PersonaNotFoundError."""
@@ -133,9 +138,22 @@ class CardStore:
         with self._db.transaction() as db:
             present = _get(db, slug)
             if present.origin == "discovered":
-                db.execute("UPDATE persona SET archived = 1, enabled = 0 WHERE slug = ?", (present.slug,))
+                db.execute("UPDATE persona SET archived = ?, enabled = 0 WHERE slug = ?", (_REMOVED, present.slug))
             else:
                 db.execute("DELETE FROM persona WHERE slug = ?", (present.slug,))
+
+    def removed(self) -> list[SeatedPersona]:
+        """The discovered personas that the person removed, in their order."""
+        with self._db.reading() as db:
+            where = f"WHERE p.archived = {_REMOVED} ORDER BY p.position, p.id"
+            return [_seated(row) for row in db.execute(_SELECT + where)]
+
+    def bring_back(self, slug: str) -> SeatedPersona:
+        """Seat a persona again that the person removed; any other stays as it is. Raises PersonaNotFoundError."""
+        with self._db.transaction() as db:
+            slug = _get(db, slug).slug
+            db.execute("UPDATE persona SET archived = 0, enabled = 1 WHERE slug = ? AND archived = ?", (slug, _REMOVED))
+            return _get(db, slug)
 
     def sync(self, generated: Mapping[str, PersonaCard], *, overwrite: frozenset[str] = frozenset()) -> Synced:
         """Bring discovered personas (slug -> card) in. What the person edited stays, unless named in `overwrite`.
@@ -188,8 +206,8 @@ class CardStore:
         return Synced(tuple(created), tuple(updated), tuple(kept), tuple(archived))
 
 
-_GONE = 2
-"""Value of `archived` for personas that discovery no longer finds (1: removed by the person)."""
+_REMOVED, _GONE = 1, 2
+"""Values of `archived`: removed by the person, and no longer found by discovery."""
 _SELECT = (
     "SELECT p.slug, p.origin, p.source, p.enabled, p.archived, p.generated, v.id, v.number, v.made_at, v.reason, v.card "
     "FROM persona p JOIN persona_version v ON v.persona = p.id "

@@ -32,11 +32,19 @@ class ListedPersona(msgspec.Struct):
     tokens: int
 
 
+class RemovedPersona(msgspec.Struct):
+    """A discovered persona that the person removed."""
+
+    slug: str
+    name: str
+
+
 class PersonasOut(msgspec.Struct):
-    """All personas; `conflicts` were edited by the person while discovery wrote a newer prompt."""
+    """All personas; `conflicts` were edited by the person while discovery wrote a newer prompt, `removed` can be brought back."""
 
     personas: list[ListedPersona]
     conflicts: list[str]
+    removed: list[RemovedPersona]
 
 
 class PersonaIn(msgspec.Struct, forbid_unknown_fields=True):
@@ -49,11 +57,12 @@ class PersonaIn(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class PersonaOut(msgspec.Struct):
-    """A persona with its history and the evidence it came from."""
+    """A persona with its history and the evidence it came from; `earlier` is the number of the version an undo goes back to."""
 
     persona: SeatedPersona
     tokens: int
     versions: list[PersonaVersion]
+    earlier: int | None
     generated: str | None
     discovered: Persona | None
 
@@ -137,7 +146,9 @@ class CardsOut(msgspec.Struct):
 async def list_personas(house: House, request: Request) -> PersonasOut:
     seated = house.cards.all()
     conflicts = people.sync_personas(house.workspace, house.cards).kept if house.workspace.discovery.exists() else ()
-    return PersonasOut([ListedPersona(p, estimate_tokens(p.card.system)) for p in map(_plain, seated)], list(conflicts))
+    listed = [ListedPersona(p, estimate_tokens(p.card.system)) for p in map(_plain, seated)]
+    removed = [RemovedPersona(p.slug, p.card.name) for p in people.removed_personas(house.workspace, house.cards)]
+    return PersonasOut(listed, list(conflicts), removed)
 
 
 @TABLE.add("POST", "/api/personas", "Make a persona by hand", body=PersonaIn, returns=SeatedPersona, status=201)
@@ -150,6 +161,9 @@ async def create_persona(house: House, request: Request, body: PersonaIn) -> Sea
     "POST", "/api/personas/merge", "Make one persona out of two discovered ones", body=Merge, returns=JobOut, status=202
 )
 async def merge_personas(house: House, request: Request, body: Merge) -> JobOut:
+    for persona in map(house.cards.get, body.slugs):
+        if persona.archived:
+            raise UsageError(f"{persona.card.name} was removed from the council; bring it back to merge it.")
     first, second = (source_of(house, slug) for slug in body.slugs)
     if first == second:
         raise UsageError("A persona cannot be merged with itself; choose two different ones.")
@@ -172,7 +186,11 @@ async def get_persona(house: House, request: Request) -> PersonaOut:
         msgspec.structs.replace(v, card=msgspec.structs.replace(v.card, original=None))
         for v in house.cards.versions(slug)
     ]
-    return PersonaOut(persona, estimate_tokens(persona.card.system), versions, house.cards.generated(slug), discovered)
+    earlier = house.cards.earlier(slug)
+    return PersonaOut(
+        persona, estimate_tokens(persona.card.system), versions, earlier.number if earlier else None,
+        house.cards.generated(slug), discovered,
+    )  # fmt: skip
 
 
 @TABLE.add("PUT", "/api/personas/{slug}", "Keep a new version", body=PersonaIn, returns=SeatedPersona)
@@ -188,9 +206,19 @@ async def edit_persona(house: House, request: Request, body: PersonaIn) -> Seate
     return _plain(people.edit_persona(house.workspace, house.cards, slug, card))
 
 
-@TABLE.add("DELETE", "/api/personas/{slug}", "Remove a persona", status=204)
+@TABLE.add(
+    "DELETE",
+    "/api/personas/{slug}",
+    "Delete a persona with its versions; a discovered one can be brought back",
+    status=204,
+)
 async def remove_persona(house: House, request: Request) -> None:
     house.cards.remove(request.path_params["slug"])
+
+
+@TABLE.add("POST", "/api/personas/{slug}/bring-back", "Seat a removed persona again", returns=SeatedPersona)
+async def bring_persona_back(house: House, request: Request) -> SeatedPersona:
+    return _plain(people.bring_back(house.workspace, house.cards, request.path_params["slug"]))
 
 
 @TABLE.add("POST", "/api/personas/{slug}/undo", "Go back one version", returns=SeatedPersona)

@@ -7,11 +7,12 @@ const url = `/api/personas/${encodeURIComponent(document.body.dataset.key)}/adap
 const MARKS = { pass: "good", fail: "bad", open: "quiet" };
 const WORDS = { pass: "passed", fail: "failed", open: "not told" };
 
-const action = (label, act, second = true) => h("button", { type: "button", class: second ? "second" : "", onclick: guard(async () => {
+const act = guard(async (what) => {
   const buttons = document.querySelectorAll("#adapter button");
   buttons.forEach((b) => { b.disabled = true; });
-  try { await act(); } finally { $("gating").textContent = ""; await load(); }
-}) }, label);
+  try { await what(); } finally { $("gating").textContent = ""; await load(); }
+});
+const action = (label, what, second = true) => h("button", { type: "button", class: second ? "second" : "", onclick: () => act(what) }, label);
 
 async function runGates() {
   const { job } = await send("POST", `${url}/gates`);
@@ -19,17 +20,18 @@ async function runGates() {
   say("The gates were run.", "good");
 }
 
-async function force() {
-  const reason = $("adapter-reason").value.trim();
-  if (!reason) throw new Error("Its gates say no: write down why it should serve all the same. The reason goes on its card.");
-  await send("POST", `${url}/seat`, { reason });
+/** For an adapter whose gates say no: it is seated with a reason only. */
+function force(typed) {
+  const reason = h("input", { id: "adapter-reason", maxlength: "500", value: typed, required: true, pattern: ".*\\S.*", title: "Why it should serve although its gates say no; it goes on its card." });
+  const seat = (event) => { event.preventDefault(); act(() => send("POST", `${url}/seat`, { reason: reason.value.trim() })); };
+  return h("form", { class: "row", onsubmit: seat }, h("label", {}, "Reason ", reason), h("button", { class: "second" }, "Seat it all the same"));
 }
 
 function actions({ name, gates, seated }) {
   const out = [];
   if (seated) out.push(action("Back to the prompt alone", () => send("POST", `${url}/unseat`), false));
   else if (gates && gates.passed) out.push(action("Speak with the adapter", () => send("POST", `${url}/seat`, { reason: "" }), false));
-  else if (gates) out.push(h("label", {}, "Reason ", h("input", { id: "adapter-reason", maxlength: "500" })), action("Seat it all the same", force));
+  else if (gates) out.push(force($("adapter-reason") ? $("adapter-reason").value : ""));
   if (name) out.push(action(gates ? "Run the gates again" : "Run the gates", runGates, Boolean(gates) || Boolean(seated)));
   if (gates && (gates.passed || seated)) out.push(action("Test it blind", async () => { await send("POST", `${url}/test`); location.href = "/ab"; }));
   return out;

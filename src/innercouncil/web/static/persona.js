@@ -1,4 +1,4 @@
-import { $, h, say, guard, day } from "./dom.js";
+import { $, h, say, guard, ask, day } from "./dom.js";
 import { get, send, stream, markdown } from "./api.js";
 import { followJob } from "./jobs.js";
 
@@ -15,6 +15,9 @@ function fill(card) {
   $("system").value = card.system;
   clean = state();
 }
+
+/** Whether what was typed since the last save may be thrown away; asks where there is any. */
+const may = async (confirm) => state() === clean || ask("What you typed on this page is not saved, and will be lost.", confirm);
 
 const MARKS = { same: " ", added: "+", removed: "-" };
 const diffLines = (lines) => lines.map((x) => h("div", { class: x.kind }, `${MARKS[x.kind]} ${x.text}`));
@@ -41,13 +44,15 @@ function evidence(text, ids, note) {
   return box;
 }
 
-async function load() {
+/** Show the persona as it is kept; with `keep`, what is being typed stays. */
+async function load(keep = false) {
   const data = await get(url);
   generated = data.generated;
-  fill(data.persona.version.card);
+  if (!keep || state() === clean) fill(data.persona.version.card);
+  $("undo").disabled = data.earlier === null;
   $("revert").hidden = generated === null;
   $("history").replaceChildren(...data.versions.map((v) => h("li", { class: "row" }, `${v.number}. ${v.reason}, ${day(v.made_at)}`, v.number !== data.persona.version.number &&
-    h("button", { class: "second small", "aria-label": `Bring version ${v.number} back`, onclick: guard(async () => { await send("POST", `${url}/restore`, { version: v.number }); await load(); }) }, "Bring back"))));
+    h("button", { class: "second small", "aria-label": `Bring version ${v.number} back`, onclick: guard(async () => { if (await may("Bring back")) { await send("POST", `${url}/restore`, { version: v.number }); await load(); } }) }, "Bring back"))));
   const d = data.discovered;
   $("evidence").replaceChildren(...(d ? [h("p", { class: "quiet" }, `${d.size} messages, ${Math.round(100 * d.share)}% of yours; ${d.verdict}, stability ${d.stability.toFixed(2)}`),
     h("h3", {}, "What was found"), ...d.claims.map((c) => evidence(c.text, c.evidence, c.share === null ? "" : `${Math.round(100 * c.share)}% here, ${Math.round(100 * (c.elsewhere ?? 0))}% elsewhere`)),
@@ -57,10 +62,10 @@ async function load() {
   if (d) await loadOffer();
 }
 
-const job = async (started, done) => {
+const job = async (started, done, keep = false) => {
   const { job: id } = await started;
   await followJob(id, (j) => { $("writing").textContent = `${j.title || "Working"} … ${Math.round((100 * j.done) / j.total)}%${j.note ? ` (${j.note})` : ""}`; });
-  await load();
+  await load(keep);
   say(done, "good");
 };
 const busy = (action) => guard(async (...given) => {
@@ -99,22 +104,37 @@ $("edit").addEventListener("submit", guard(async (event) => {
   await load();
   say("Saved.", "good");
 }));
-$("undo").addEventListener("click", guard(async () => { await send("POST", `${url}/undo`); await load(); say("Went back one version.", "good"); }));
-$("revert").addEventListener("click", guard(async () => { $("system").value = generated; await measure(); }));
+$("undo").addEventListener("click", guard(async () => { if (await may("Back one version")) { await send("POST", `${url}/undo`); await load(); say("Went back one version.", "good"); } }));
+$("revert").addEventListener("click", guard(async () => { if ($("system").value !== JSON.parse(clean)[3] && !await may("Back to it")) return; $("system").value = generated; await measure(); }));
 $("try").addEventListener("submit", guard(async (event) => {
   event.preventDefault();
+  const stop = new AbortController(), focused = document.activeElement === $("ask");
   let text = "";
   $("said").className = "answer-text live";
   $("said").textContent = "";
-  await stream("POST", `${url}/try`, { question: $("tried").value, system: $("system").value }, (name, data) => {
-    if (name === "delta") { text += data.text; $("said").textContent = text; }
-    if (name === "problem") say(data.error);
-  });
+  $("trying").textContent = "Thinking …";
+  $("ask").disabled = true;
+  $("stop").hidden = false;
+  $("stop").onclick = () => stop.abort();
+  if (focused) $("stop").focus();
+  try {
+    await stream("POST", `${url}/try`, { question: $("tried").value, system: $("system").value }, (name, data) => {
+      if (name === "delta") { text += data.text; $("said").textContent = text; $("trying").textContent = ""; }
+      if (name === "problem") say(data.error);
+    }, stop.signal);
+  } catch (error) { if (!stop.signal.aborted) throw error; } finally {
+    $("trying").textContent = stop.signal.aborted ? "Stopped." : "";
+    $("ask").disabled = false;
+    if (document.activeElement === $("stop")) $("ask").focus();
+    $("stop").hidden = true;
+  }
   if (text) await markdown($("said"), text);
 }));
 $("write").addEventListener("submit", busy(async (event) => {
   event.preventDefault();
-  await job(send("POST", `${url}/write`, { model: $("author").value }), "It was written; compare it, and choose.");
+  await job(send("POST", `${url}/write`, { model: $("author").value }), "It was written; compare it, and choose.", true);
 }));
 addEventListener("beforeunload", (event) => { if (clean && state() !== clean) event.preventDefault(); });
-guard(load)();
+guard(async () => {
+  try { await load(); } finally { document.querySelector(".two").hidden = !clean; }
+})();
