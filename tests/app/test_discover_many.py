@@ -285,5 +285,5 @@ def test_a_task_shows_its_number_alone():
 
 def test_without_dask_it_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(UsageError, match=r"pip install 'innercouncil\[many\]'"):
+    with pytest.raises(UsageError, match=r'uv tool install "\.\[many\]"'):
         many(people(tmp_path / "in", "ann.json"), tmp_path / "out")
