@@ -10,13 +10,13 @@ const WORDS = { pass: "passed", fail: "failed", open: "not told" };
 const act = guard(async (what) => {
   const buttons = document.querySelectorAll("#adapter button");
   buttons.forEach((b) => { b.disabled = true; });
-  try { await what(); } finally { $("gating").textContent = ""; await load(); }
+  try { await what(); } finally { await load(); }
 });
 const action = (label, what, second = true) => h("button", { type: "button", class: second ? "second" : "", onclick: () => act(what) }, label);
 
 async function runGates() {
   const { job } = await send("POST", `${url}/gates`);
-  await followJob(job, (j) => { $("gating").textContent = `${j.title || "Working"} … ${Math.round((100 * j.done) / j.total)}%`; });
+  await followJob(job);
   say("The gates were run.", "good");
 }
 

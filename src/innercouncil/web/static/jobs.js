@@ -2,7 +2,7 @@ import { remove, send, stream } from "./api.js";
 import { ask, h } from "./dom.js";
 
 /** Follow a job to its end in a strip under the header, and put its questions to the person; resolves when it is done, throws what went wrong. */
-export async function followJob(id, show) {
+export async function followJob(id, show = () => {}) {
   const strip = h("div", { class: "job", role: "status" });
   let last = null, asked = "", dialog = null;
   const bar = h("progress", { max: 1, value: 0, "aria-label": "How far it is" }), text = h("span", {});

@@ -64,14 +64,14 @@ async function load(keep = false) {
 
 const job = async (started, done, keep = false) => {
   const { job: id } = await started;
-  await followJob(id, (j) => { $("writing").textContent = `${j.title || "Working"} … ${Math.round((100 * j.done) / j.total)}%${j.note ? ` (${j.note})` : ""}`; });
+  await followJob(id);
   await load(keep);
   say(done, "good");
 };
 const busy = (action) => guard(async (...given) => {
   const buttons = document.querySelectorAll("#written button");
   buttons.forEach((b) => { b.disabled = true; });
-  try { await action(...given); } finally { $("writing").textContent = ""; buttons.forEach((b) => { b.disabled = false; }); }
+  try { await action(...given); } finally { buttons.forEach((b) => { b.disabled = false; }); }
 });
 const choose = (which) => busy(async () => {
   if (clean && state() !== clean) throw new Error("You have changes on this page; save or undo them first.");

@@ -14,7 +14,7 @@ const exportAs = guard(async (slug, format) => {
 
 async function job(started, done) {
   const { job: id } = await started;
-  await followJob(id, (j) => say(`${j.title || "Working"} … ${Math.round((100 * j.done) / j.total)}%`, "good"));
+  await followJob(id);
   say(done, "good");
 }
 

@@ -33,9 +33,9 @@ $("prepare").addEventListener("click", guard(async () => {
   $("prepare").disabled = true;
   try {
     const { job } = await send("POST", "/api/training");
-    await followJob(job, (j) => { $("preparing").textContent = `${j.title || "Working"} … ${Math.round((100 * j.done) / j.total)}%`; });
+    await followJob(job);
     await load();
     say("The rows were made.", "good");
-  } finally { $("preparing").textContent = ""; $("prepare").disabled = false; }
+  } finally { $("prepare").disabled = false; }
 }));
 guard(load)();
