@@ -21,11 +21,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
 CORPUS = HERE / "corpus"
+ROUND = 50_000
+"""Inputs for one process: with Atheris it grows by about 17 kB an input, whatever the target does, and would reach the limit."""
 LIMITS = ["-max_len=4096", "-timeout=5", "-rss_limit_mb=2048", "-print_final_stats=1", "-verbosity=0"]
 
 
@@ -99,14 +102,22 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as scratch:
             new = args.corpus / name if args.corpus else Path(scratch)
             new.mkdir(parents=True, exist_ok=True)
-            bounds = [f"-max_total_time={args.seconds}", f"-runs={args.inputs}", f"-seed={args.seed}"]
-            flags = [*LIMITS, *bounds, str(new), str(kept)]
-            command = [sys.executable, __file__, "--target", name, "--flags", *flags]
-            ended = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
-        units = [line for line in ended.stderr.splitlines() if "number_of_executed_units" in line]
-        print(
-            f"{name:14} {'ok' if ended.returncode == 0 else 'CRASH'} {units[-1].split()[-1] if units else '?':>9} inputs"
-        )
+            tried, end = 0, time.monotonic() + args.seconds
+            while True:
+                left = ROUND if args.inputs < 0 else min(ROUND, args.inputs - tried)
+                bounds = [
+                    f"-max_total_time={max(1, round(end - time.monotonic()))}",
+                    f"-runs={left}",
+                    f"-seed={args.seed}",
+                ]
+                flags = [*LIMITS, *bounds, str(new), str(kept)]
+                command = [sys.executable, __file__, "--target", name, "--flags", *flags]
+                ended = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+                units = [line for line in ended.stderr.splitlines() if "number_of_executed_units" in line]
+                tried += int(units[-1].split()[-1]) if units else 0
+                if ended.returncode or time.monotonic() > end - 1 or 0 <= args.inputs <= tried:
+                    break
+        print(f"{name:14} {'ok' if ended.returncode == 0 else 'CRASH'} {tried:9} inputs")
         if ended.returncode:
             failed.append(name)
             said = (ended.stdout + ended.stderr).splitlines()

@@ -117,6 +117,7 @@ ENDPOINTS: dict[str, tuple[Any, int]] = {
     "GET /api/personas/NAME": (None, 200),
     "PUT /api/personas/NAME": ({"name": "N", "system": "Say yes."}, 200),
     "DELETE /api/personas/NAME": (None, 204),
+    "POST /api/personas/NAME/bring-back": ({}, 400),
     "POST /api/personas/NAME/undo": ({}, 200),
     "POST /api/personas/NAME/restore": ({"version": 1}, 200),
     "POST /api/personas/NAME/enabled": ({"enabled": False}, 200),
