@@ -159,7 +159,9 @@ def test_the_export_of_a_killed_worker_is_done_by_another_and_one_that_kills_eve
     findings = many(source, out)
     once.over.set(), always.over.set()
     assert (len(once.killed), len(always.killed)) == (1, 3)
-    assert hows(findings) == {"ann.json": "done", "ben.json": "done", "poison.json": "failed", "zoe.json": "done"}
+    # A worker may be killed between an export that it finished and telling of it: the next one finds that done.
+    ended = {name: how.replace("kept", "done") for name, how in hows(findings).items()}
+    assert ended == {"ann.json": "done", "ben.json": "done", "poison.json": "failed", "zoe.json": "done"}
     assert "3 workers died over it" in findings["poison.json"].record.problem
     assert contents(out / "ann.json") == alone(source / "ann.json", tmp_path / "alone")
     record = read_record((out / ".many" / "poison.json.json").read_bytes())

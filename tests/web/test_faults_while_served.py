@@ -70,7 +70,7 @@ class Served(NamedTuple):
     session: str
 
     def read(self) -> dict[str, tuple[int, bytes]]:
-        """Every GET of the API, and what it answers now; times and figures of the machine left out."""
+        """Every GET of the API, and what it answers now; times, jobs and figures of the machine left out."""
         paths = self.client.get("/openapi.json").json()["paths"]
         out = {}
         for path in [*(p for p, methods in paths.items() if "get" in methods), "/v1/models"]:
@@ -79,7 +79,7 @@ class Served(NamedTuple):
             answer = self.client.get(address)
             out[path] = (
                 answer.status_code,
-                b"" if path in ("/api/status", "/api/models", "/api/doctor") else answer.content,
+                b"" if path in ("/api/status", "/api/models", "/api/doctor", "/api/jobs") else answer.content,
             )
         return out
 

@@ -117,7 +117,7 @@ def test_a_persona_tried_and_a_pair_compared_answer_in_text(place: Place) -> Non
     page.get_by_role("link", name=re.compile("Be brief")).click()
     page.locator("#tried").fill(ALL)
     place.models.hold()
-    page.locator("#try button").click()
+    page.get_by_role("button", name="Ask this persona").click()
     is_text(page, "#said.live")
     check(found)
     place.models.go_on()

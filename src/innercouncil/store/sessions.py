@@ -271,7 +271,7 @@ def _summaries(chosen: str) -> str:
     voted = "EXISTS (SELECT 1 FROM person_vote v WHERE v.session = s.number)"
     return (
         f"SELECT s.number, s.id, s.created_at, s.status, substr(s.question, 1, {QUESTION_CHARS}), "  # noqa: S608
-        f"CASE WHEN s.council ->> '$.options.blind' AND NOT {voted} THEN '' ELSE s.winner END, "
+        f"CASE WHEN iif(json_valid(s.council), s.council ->> '$.options.blind', 0) AND NOT {voted} THEN '' ELSE s.winner END, "
         f"(SELECT count(*) FROM worker w WHERE w.session = s.number), {voted}, "
         f"chosen.snippet FROM ({chosen}) chosen JOIN session s ON s.number = chosen.number ORDER BY s.number DESC"
     )
