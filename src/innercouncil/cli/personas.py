@@ -24,6 +24,7 @@ from innercouncil.cli.terminal import clean as _clean
 from innercouncil.cli.terminal import print_json as _print_json
 from innercouncil.model.errors import UsageError
 from innercouncil.model.persona import Change, Persona
+from innercouncil.model.slug import NAME_CHARS
 from innercouncil.store.workspace import Workspace
 
 
@@ -116,8 +117,8 @@ def rename(slug: str, name: str, workspace: Path) -> None:
     if _finish_earlier(ws, Change(action="rename", slug=slug, value=name)):
         return
     persona = _find(ws, slug)
-    if not name or len(name) > 80:
-        raise UsageError("A name has 1 to 80 characters; give a shorter one.")
+    if not name or len(name) > NAME_CHARS:
+        raise UsageError(f"A name has 1 to {NAME_CHARS} characters; give a shorter one.")
     if persona.name == name:
         click.echo("Nothing changed.", err=True)
         return
@@ -132,7 +133,7 @@ def rename(slug: str, name: str, workspace: Path) -> None:
 def merge(slug: str, other: str, workspace: Path, name: str) -> None:
     """Make one persona out of two."""
     ws = Workspace(workspace)
-    name = " ".join(_clean(name).split())[:80]
+    name = " ".join(_clean(name).split())[:NAME_CHARS]
     if _finish_earlier(ws, Change(action="merge", slug=slug, other=other, value=name)):
         return
     first, second = _find(ws, slug), _find(ws, other)

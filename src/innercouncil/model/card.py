@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -96,6 +97,18 @@ class PersonaVersion(msgspec.Struct, frozen=True, kw_only=True):
     """UTC, ISO 8601."""
     reason: Literal["generated", "edited", "imported", "duplicated", "created", "undone"]
     card: PersonaCard
+
+
+def earlier_of(versions: Sequence[PersonaVersion]) -> PersonaVersion | None:
+    """The version an undo goes back to, None where there is none; `versions` are all of a persona, the newest first.
+
+    An undo is a version too, so going back goes on from there.
+    """
+    at = 0
+    while at < len(versions) and versions[at].reason == "undone":
+        at += 1
+    back = 2 * at + 1
+    return versions[back] if back < len(versions) else None
 
 
 class SeatedPersona(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from innercouncil.model.card import PersonaCard, PersonaVersion, SeatedPersona
+from innercouncil.model.card import PersonaCard, PersonaVersion, SeatedPersona, earlier_of
 from innercouncil.model.errors import PersonaNotFoundError, UsageError
 from innercouncil.model.persona import called_now
 from innercouncil.store.database import Database, Made, changes_in, unfinished_in
@@ -99,15 +99,10 @@ class CardStore:
 
     def earlier(self, slug: str) -> PersonaVersion | None:
         """The version an undo goes back to, None where there is none. Raises PersonaNotFoundError."""
-        versions = self.versions(slug)
-        at = 0
-        while at < len(versions) and versions[at].reason == "undone":
-            at += 1
-        back = 2 * at + 1
-        return versions[back] if back < len(versions) else None
+        return earlier_of(self.versions(slug))
 
     def undo(self, slug: str) -> SeatedPersona:
-        """Go back to the version before the present one; an undo is a version too, so going back goes on from there."""
+        """Go back to the version before the present one. Raises PersonaNotFoundError, UsageError where there is none."""
         earlier = self.earlier(slug)
         if earlier is None:
             raise UsageError(f"{slug} has no earlier version to go back to.")

@@ -14,10 +14,19 @@ from starlette.responses import Response
 
 from innercouncil.app import personas as people
 from innercouncil.app.council import House
-from innercouncil.model.card import CARD_FORMATS, CardFormat, Original, PersonaCard, PersonaVersion, SeatedPersona
+from innercouncil.model.card import (
+    CARD_FORMATS,
+    CardFormat,
+    Original,
+    PersonaCard,
+    PersonaVersion,
+    SeatedPersona,
+    earlier_of,
+)
 from innercouncil.model.errors import UsageError
 from innercouncil.model.persona import Change, Persona
 from innercouncil.model.ports import ChatRequest, ChatTurn
+from innercouncil.model.slug import NAME_CHARS
 from innercouncil.model.tokens import estimate_tokens
 from innercouncil.web.api import NUMBER, SSE, TABLE, TEXT, JobOut, Name, download, rebuild, source_of, whole
 from innercouncil.web.http import event_stream, read_file
@@ -168,7 +177,7 @@ async def merge_personas(house: House, request: Request, body: Merge) -> JobOut:
     if first == second:
         raise UsageError("A persona cannot be merged with itself; choose two different ones.")
     return rebuild(
-        house, request, Change(action="merge", slug=first, other=second, value=" ".join(body.name.split())[:80])
+        house, request, Change(action="merge", slug=first, other=second, value=" ".join(body.name.split())[:NAME_CHARS])
     )
 
 
@@ -186,7 +195,7 @@ async def get_persona(house: House, request: Request) -> PersonaOut:
         msgspec.structs.replace(v, card=msgspec.structs.replace(v.card, original=None))
         for v in house.cards.versions(slug)
     ]
-    earlier = house.cards.earlier(slug)
+    earlier = earlier_of(versions)
     return PersonaOut(
         persona, estimate_tokens(persona.card.system), versions, earlier.number if earlier else None,
         house.cards.generated(slug), discovered,

@@ -36,7 +36,7 @@ function actions(test) {
     event.target.disabled = true;
     try {
       const { job } = await send("POST", `${url(test.name)}/next`);
-      await followJob(job, () => {});
+      await followJob(job);
     } finally { await open(test.name); }
   });
   const more = h("textarea", { rows: "2" });
